@@ -1,0 +1,111 @@
+use std::fmt;
+use std::io::{self, BufRead, Write};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::Span;
+
+/// A sentence as it stands on disk, with character offsets.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SentenceRecord {
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) id: String,
+    pub(crate) text: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tokens: Vec<(usize, usize)>,
+    #[serde(default)]
+    pub(crate) entities: Vec<EntityRecord>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct EntityRecord {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+/// Converts between byte and character offsets of one text. ASCII text needs no table.
+pub(crate) struct CharOffsets {
+    /// Byte offset of every character and of the end; empty for ASCII.
+    starts: Vec<usize>,
+    length: usize,
+}
+
+impl CharOffsets {
+    pub(crate) fn new(text: &str) -> Self {
+        if text.is_ascii() {
+            return Self { starts: Vec::new(), length: text.len() };
+        }
+        let mut starts: Vec<usize> = text.char_indices().map(|(i, _)| i).collect();
+        let length = starts.len();
+        starts.push(text.len());
+        Self { starts, length }
+    }
+
+    /// Length in characters.
+    pub(crate) fn len(&self) -> usize {
+        self.length
+    }
+
+    pub(crate) fn to_bytes(&self, chars: Span) -> Option<Span> {
+        if chars.end > self.length || chars.start > chars.end {
+            return None;
+        }
+        if self.starts.is_empty() {
+            return Some(chars);
+        }
+        Some(Span::new(self.starts[chars.start], self.starts[chars.end]))
+    }
+
+    pub(crate) fn to_chars(&self, bytes: Span) -> Span {
+        if self.starts.is_empty() {
+            return bytes;
+        }
+        let index = |byte| self.starts.partition_point(|&s| s < byte);
+        Span::new(index(bytes.start), index(bytes.end))
+    }
+}
+
+/// A line of a JSON-lines file that could not be read.
+#[derive(Debug)]
+pub struct InvalidRecord {
+    /// 1-based.
+    pub line: usize,
+    pub reason: String,
+}
+
+impl fmt::Display for InvalidRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.reason)
+    }
+}
+
+impl std::error::Error for InvalidRecord {}
+
+/// Reads one record per line; blank lines are skipped.
+pub fn read_json_lines<T: DeserializeOwned>(reader: impl BufRead) -> Result<Vec<T>, InvalidRecord> {
+    let mut records = Vec::new();
+    for (index, line) in reader.lines().enumerate() {
+        let wrap = |reason: String| InvalidRecord { line: index + 1, reason };
+        let line = line.map_err(|e| wrap(e.to_string()))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        records.push(serde_json::from_str(&line).map_err(|e| wrap(e.to_string()))?);
+    }
+    Ok(records)
+}
+
+/// Writes one record per line.
+pub fn write_json_lines<'a, T: Serialize + 'a>(
+    mut writer: impl Write,
+    records: impl IntoIterator<Item = &'a T>,
+) -> io::Result<()> {
+    for record in records {
+        serde_json::to_writer(&mut writer, record)?;
+        writer.write_all(b"\n")?;
+    }
+    writer.flush()
+}
