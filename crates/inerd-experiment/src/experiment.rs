@@ -31,11 +31,7 @@ impl Experiment {
     }
 
     /// [`Experiment::load`] with files from elsewhere.
-    pub fn read(
-        path: impl AsRef<Path>,
-        overrides: &[(String, String)],
-        files: &dyn Files,
-    ) -> Result<Self, LoadError> {
+    pub fn read(path: impl AsRef<Path>, overrides: &[(String, String)], files: &dyn Files) -> Result<Self, LoadError> {
         let path = path.as_ref();
         let mut file = Combined::default();
         file.add_file(path, files, None, &mut Vec::new());
@@ -43,9 +39,20 @@ impl Experiment {
             file.add_override(key, value);
         }
         let mut problems = std::mem::take(&mut file.problems);
+        let misread = problems.len();
         let experiment = resolve(name_of(path), &file, &mut problems);
+        if misread > 0 {
+            // A key that could not be read has its default; complaints about defaults would only confuse.
+            let mut position = 0;
+            problems.retain(|problem| {
+                position += 1;
+                position <= misread || problem.span().is_some()
+            });
+        }
         let mut seen = BTreeSet::new();
-        problems.retain(|p| seen.insert((p.message().to_owned(), p.file().map(ToOwned::to_owned), p.span().map(|s| s.start))));
+        problems.retain(|p| {
+            seen.insert((p.message().to_owned(), p.file().map(ToOwned::to_owned), p.span().map(|s| s.start)))
+        });
         if problems.is_empty() { Ok(experiment) } else { Err(LoadError { file: path.display().to_string(), problems }) }
     }
 
@@ -110,10 +117,8 @@ fn resolve(name: String, file: &Combined, problems: &mut Vec<Problem>) -> Experi
 
 /// A file without arms has one, which is all of it.
 fn only_arm(file: &Combined, place_of: &dyn Fn(&str) -> Option<Place>) -> ArmText {
-    let nowhere = || Place {
-        source: std::sync::Arc::new(miette::NamedSource::new("experiment", String::new())),
-        span: 0..0,
-    };
+    let nowhere =
+        || Place { source: std::sync::Arc::new(miette::NamedSource::new("experiment", String::new())), span: 0..0 };
     let place = place_of("question").or_else(|| file.top.set.first().map(|a| a.place.clone())).unwrap_or_else(nowhere);
     ArmText { name: "main".to_owned(), place, all: Block::default(), blocks: Vec::new() }
 }

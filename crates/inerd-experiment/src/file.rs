@@ -132,7 +132,6 @@ pub(crate) const HEAD: Table = Table {
     ],
 };
 
-
 /// What a file, an arm or a block says about points.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Block {
@@ -282,11 +281,8 @@ impl Combined {
         let segments: Vec<&str> = key.split('.').map(str::trim).collect();
         let is_question = segments.first() == Some(&"experiment") && segments.len() > 1;
         let mut reader = Reader::new(source.clone(), 0);
-        let located = if is_question {
-            locate(&Question::TABLE, &segments[1..])
-        } else {
-            locate(&Settings::TABLE, &segments)
-        };
+        let located =
+            if is_question { locate(&Question::TABLE, &segments[1..]) } else { locate(&Settings::TABLE, &segments) };
         match located {
             Ok(located) => {
                 let mut reader = Reader::new(source, key.len() + 1);
@@ -315,7 +311,8 @@ impl Combined {
 impl Block {
     /// Adds a later file's statements: its axes replace equal ones.
     fn extend(&mut self, later: Self) {
-        let replaced = |axis: &Axis| later.grid.iter().chain(later.zip.iter().flatten()).any(|new| new.path == axis.path);
+        let replaced =
+            |axis: &Axis| later.grid.iter().chain(later.zip.iter().flatten()).any(|new| new.path == axis.path);
         self.grid.retain(|axis| !replaced(axis));
         self.zip.retain(|group| !group.iter().any(replaced));
         self.set.extend(later.set);
@@ -400,8 +397,9 @@ fn read_block_key(reader: &mut Reader, key: &str, raw: &Raw<'_>, block: &mut Blo
         "zip" => {
             for (span, table) in reader.tables(raw, "zip") {
                 let group = reader.axes(table, &Settings::TABLE);
-                if let Some((first, other)) =
-                    group.split_first().and_then(|(f, rest)| Some((f, rest.iter().find(|a| a.values.len() != f.values.len())?)))
+                if let Some((first, other)) = group
+                    .split_first()
+                    .and_then(|(f, rest)| Some((f, rest.iter().find(|a| a.values.len() != f.values.len())?)))
                 {
                     let message = format!(
                         "the axes of a `zip` differ in length: `{}` has {}, `{}` has {}",
@@ -410,7 +408,11 @@ fn read_block_key(reader: &mut Reader, key: &str, raw: &Raw<'_>, block: &mut Blo
                         other.path.join("."),
                         other.values.len()
                     );
-                    reader.problem(span, message, Some("zipped axes go together, value by value; `grid` crosses them".into()));
+                    reader.problem(
+                        span,
+                        message,
+                        Some("zipped axes go together, value by value; `grid` crosses them".into()),
+                    );
                 } else if !group.is_empty() {
                     block.zip.push(group);
                 }
@@ -427,7 +429,11 @@ fn read_block_key(reader: &mut Reader, key: &str, raw: &Raw<'_>, block: &mut Blo
                     }
                 }
                 if !table.contains_key("is") || !table.contains_key("set") {
-                    reader.problem(span, "a `when` needs both `is` and `set`", Some("`is` is the condition, `set` what then holds".into()));
+                    reader.problem(
+                        span,
+                        "a `when` needs both `is` and `set`",
+                        Some("`is` is the condition, `set` what then holds".into()),
+                    );
                 }
                 block.when.push(when);
             }
@@ -450,7 +456,9 @@ fn normalised(path: &Path) -> PathBuf {
     for part in path.components() {
         match part {
             std::path::Component::CurDir => {}
-            std::path::Component::ParentDir if matches!(out.components().next_back(), Some(std::path::Component::Normal(_))) => {
+            std::path::Component::ParentDir
+                if matches!(out.components().next_back(), Some(std::path::Component::Normal(_))) =>
+            {
                 out.pop();
             }
             part => out.push(part),

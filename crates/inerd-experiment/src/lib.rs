@@ -13,21 +13,34 @@
 
 mod arms;
 mod canonical;
+mod decide;
 mod define;
 mod experiment;
 mod file;
 mod fingerprint;
 mod layer;
+mod plan;
 mod problem;
 mod read;
 mod settings;
+mod stage;
 mod validate;
 
 pub use arms::{Arm, Point};
 pub use canonical::canonical_json;
+pub use decide::{
+    Blocked, Case, Decision, EmptyStore, Failure, Parents, Retry, Skip, State, StoreView, Why, decide, decide_all,
+};
 pub use define::{Choice, Field, Kind, Names, Setting, Table};
 pub use experiment::Experiment;
 pub use file::{Disk, Files, Question, Seeds};
 pub use fingerprint::{Fingerprint, InvalidFingerprint};
+pub use plan::{
+    Backend, BaseModel, Cell, Dataset, InputError, Inputs, Plan, PlanError, SplitSize, Text, scratch_parameters,
+};
 pub use problem::{LoadError, Problem};
 pub use settings::*;
+pub use stage::{
+    CorpusPart, CorpusStage, GenerateStage, InputRef, Numerics, PretrainStage, ScoreStage, Stage, StageKind,
+    TokenizerRef, TokenizerStage, TrainStage, Weights, version,
+};

@@ -216,7 +216,7 @@ impl Reader {
 
     fn assignments_below(&mut self, table: &DeTable<'_>, root: &'static Table, above: &str) -> Vec<Assignment> {
         let mut out: Vec<Assignment> = Vec::new();
-        self.walk(table, root, above, &mut Vec::new(), &mut out);
+        self.walk(table, root, above, &[], &mut out);
         out.sort_by_key(|assignment| assignment.place.span.start);
         for i in 1..out.len() {
             if let Some(first) = out[..i].iter().find(|a| a.path == out[i].path && !out[i].value.is_object()) {
@@ -238,7 +238,7 @@ impl Reader {
         table: &DeTable<'_>,
         root: &'static Table,
         above: &str,
-        prefix: &mut Vec<String>,
+        prefix: &[String],
         out: &mut Vec<Assignment>,
     ) {
         for (key, raw) in table {
@@ -247,23 +247,19 @@ impl Reader {
                 Kind::Optional(inner) => *inner,
                 other => other,
             };
-            match (inner, raw.get_ref()) {
-                (Kind::Table(_), DeValue::Table(below)) => {
-                    if matches!(kind, Kind::Optional(_)) {
-                        // An empty table switches it on.
-                        let place = self.place(key.span());
-                        out.push(Assignment { path: path.clone(), value: Value::Object(Map::new()), place });
-                    }
-                    let mut path = path;
-                    self.walk(below, root, above, &mut path, out);
+            if let (Kind::Table(_), DeValue::Table(below)) = (inner, raw.get_ref()) {
+                if matches!(kind, Kind::Optional(_)) {
+                    // An empty table switches it on.
+                    let place = self.place(key.span());
+                    out.push(Assignment { path: path.clone(), value: Value::Object(Map::new()), place });
                 }
-                _ => {
-                    let dotted = path.join(".");
-                    let name = if above.is_empty() { dotted } else { format!("{above}.{dotted}") };
-                    if let Some(value) = self.value(raw, &kind, &name) {
-                        let place = self.place(raw.span());
-                        out.push(Assignment { path, value, place });
-                    }
+                self.walk(below, root, above, &path, out);
+            } else {
+                let dotted = path.join(".");
+                let name = if above.is_empty() { dotted } else { format!("{above}.{dotted}") };
+                if let Some(value) = self.value(raw, &kind, &name) {
+                    let place = self.place(raw.span());
+                    out.push(Assignment { path, value, place });
                 }
             }
         }
@@ -272,24 +268,17 @@ impl Reader {
     /// The axes of a `grid` or `zip` table, in the order of the text.
     pub(crate) fn axes(&mut self, table: &DeTable<'_>, root: &'static Table) -> Vec<Axis> {
         let mut out = Vec::new();
-        self.walk_axes(table, root, &mut Vec::new(), &mut out);
+        self.walk_axes(table, root, &[], &mut out);
         out.sort_by_key(|axis: &Axis| axis.place.span.start);
         out
     }
 
-    fn walk_axes(
-        &mut self,
-        table: &DeTable<'_>,
-        root: &'static Table,
-        prefix: &mut Vec<String>,
-        out: &mut Vec<Axis>,
-    ) {
+    fn walk_axes(&mut self, table: &DeTable<'_>, root: &'static Table, prefix: &[String], out: &mut Vec<Axis>) {
         for (key, raw) in table {
             let Some(Located { path, kind }) = self.locate(root, prefix, key) else { continue };
             match (kind, raw.get_ref()) {
                 (Kind::Table(_) | Kind::Optional(Kind::Table(_)), DeValue::Table(below)) => {
-                    let mut path = path;
-                    self.walk_axes(below, root, &mut path, out);
+                    self.walk_axes(below, root, &path, out);
                 }
                 (_, DeValue::Array(items)) => {
                     let name = path.join(".");
@@ -314,7 +303,9 @@ impl Reader {
                         raw.span(),
                         format!("the axis `{name}` must be a list of values"),
                         "expected a list".into(),
-                        Some(format!("one value for every point belongs into `set`; an axis is `\"{name}\" = [ …, … ]`")),
+                        Some(format!(
+                            "one value for every point belongs into `set`; an axis is `\"{name}\" = [ …, … ]`"
+                        )),
                     );
                 }
             }

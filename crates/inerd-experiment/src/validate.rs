@@ -1,5 +1,6 @@
 //! What single keys can't say: settings that contradict each other.
 
+use crate::define::Names;
 use crate::problem::{Place, Problem};
 use crate::settings::{ModelKind, Settings, TokenizerKind, Training};
 
@@ -53,7 +54,11 @@ pub(crate) fn validate(settings: &Settings, place_of: &dyn Fn(&str) -> Option<Pl
         if pretrain.length.is_some_and(|length| model.kind == ModelKind::Scratch && length > model.context) {
             report(
                 &["pretrain.length"],
-                format!("sequences of {} tokens don't fit the context of {}", pretrain.length.unwrap_or(0), model.context),
+                format!(
+                    "sequences of {} tokens don't fit the context of {}",
+                    pretrain.length.unwrap_or(0),
+                    model.context
+                ),
                 "lower `pretrain.length` or raise `model.context`",
             );
         }
@@ -82,7 +87,7 @@ pub(crate) fn validate(settings: &Settings, place_of: &dyn Fn(&str) -> Option<Pl
         ("generate.datasets", Some(&generate.datasets)),
         ("tokenizer.datasets", (tokenizer.kind == TokenizerKind::Train).then_some(&tokenizer.datasets)),
     ] {
-        for name in names.into_iter().flat_map(|names| names.iter()) {
+        for name in names.into_iter().flat_map(Names::iter) {
             match name {
                 "all" | "others" if data.pool.0.is_empty() && key != "tokenizer.datasets" => report(
                     &[key, "data.pool"],
@@ -99,10 +104,18 @@ pub(crate) fn validate(settings: &Settings, place_of: &dyn Fn(&str) -> Option<Pl
         }
     }
     if generate.datasets.iter().any(|name| name == "target") && data.target.as_deref().is_some_and(is_keyword) {
-        report(&["data.target"], "`data.target` must name a dataset".into(), "\"all\", \"others\" and \"target\" are no datasets");
+        report(
+            &["data.target"],
+            "`data.target` must name a dataset".into(),
+            "\"all\", \"others\" and \"target\" are no datasets",
+        );
     }
     if data.pool.iter().any(is_keyword) {
-        report(&["data.pool"], "`data.pool` must name datasets".into(), "\"all\", \"others\" and \"target\" are no datasets");
+        report(
+            &["data.pool"],
+            "`data.pool` must name datasets".into(),
+            "\"all\", \"others\" and \"target\" are no datasets",
+        );
     }
 }
 
@@ -118,10 +131,14 @@ fn training(
         report(&[&key("datasets")], format!("`{name}.datasets` is empty"), "name a dataset, or switch the stage off");
     }
     if stage.subset.fraction <= 0.0 {
-        report(&[&key("subset.fraction")], format!("`{name}.subset.fraction` leaves no data"), "choose a share above 0");
+        report(
+            &[&key("subset.fraction")],
+            format!("`{name}.subset.fraction` leaves no data"),
+            "choose a share above 0",
+        );
     }
     if let Some(micro) = stage.micro_batch
-        && (micro == 0 || stage.batch % micro != 0)
+        && (micro == 0 || !stage.batch.is_multiple_of(micro))
     {
         report(
             &[&key("micro_batch"), &key("batch")],

@@ -27,7 +27,7 @@ choices! {
     pub enum Verbalise {
         /// As the dataset has it.
         Raw = "raw",
-        /// In words: "cell_line" becomes "Cell Line".
+        /// In words: `cell_line` becomes "Cell Line".
         Normalised = "normalised",
         /// With the description on the dataset's card.
         Described = "described",
