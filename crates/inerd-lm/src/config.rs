@@ -138,6 +138,28 @@ impl Config {
         }
     }
 
+    /// Width of the hidden states.
+    pub fn width(&self) -> usize {
+        match self {
+            Self::Gpt2(config) => config.n_embd,
+        }
+    }
+
+    /// Number of trainable values.
+    pub fn parameters(&self) -> u64 {
+        match self {
+            Self::Gpt2(config) => {
+                let (width, inner) = (config.n_embd, config.n_inner.unwrap_or(4 * config.n_embd));
+                let embeddings = if config.tie_word_embeddings { 1 } else { 2 } * config.vocab_size * width;
+                let attention = 4 * width * width + 4 * width;
+                let feed_forward = 2 * width * inner + inner + width;
+                let norms = 4 * width;
+                let layers = config.n_layer * (attention + feed_forward + norms);
+                (embeddings + config.n_positions * width + layers + 2 * width) as u64
+            }
+        }
+    }
+
     pub fn eos_token(&self) -> Option<u32> {
         match self {
             Self::Gpt2(config) => config.eos_token_id,

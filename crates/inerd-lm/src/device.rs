@@ -18,9 +18,13 @@ pub enum DeviceChoice {
 pub enum InvalidDevice {
     #[error("`{0}` is no device: use auto, cpu, cuda or cuda:N")]
     Unknown(String),
-    #[error("cuda:{index} was asked for, but {found} CUDA devices were found: check the driver (nvidia-smi), or use --device cpu")]
+    #[error(
+        "cuda:{index} was asked for, but {found} CUDA devices were found: check the driver (nvidia-smi), or use --device cpu"
+    )]
     Absent { index: usize, found: usize },
-    #[error("cuda was asked for, but this binary was built without it: build with --features cuda, or use --device cpu")]
+    #[error(
+        "cuda was asked for, but this binary was built without it: build with --features cuda, or use --device cpu"
+    )]
     NotBuilt,
 }
 
@@ -49,6 +53,15 @@ impl fmt::Display for DeviceChoice {
 }
 
 impl DeviceChoice {
+    /// Whether this choice is a CUDA device here.
+    pub fn is_cuda(self) -> Result<bool, InvalidDevice> {
+        match self {
+            Self::Cpu => Ok(false),
+            Self::Auto => Ok(cuda_devices() > 0),
+            Self::Cuda(_) => self.resolve().map(|_| true),
+        }
+    }
+
     /// Finds the device. Counts CUDA devices before it touches one: a missing driver is an error here, not a panic later.
     pub fn resolve(self) -> Result<Device, InvalidDevice> {
         match self {

@@ -22,7 +22,9 @@ pub enum Error {
         "the tokenizer knows {tokenizer} tokens but the model's vocabulary holds {model}: use the tokenizer.json that belongs to the model"
     )]
     VocabularyMismatch { tokenizer: usize, model: usize },
-    #[error("the prompt of {length} tokens leaves no room in the model's context of {context}: shorten the sentence or choose a model with a longer context")]
+    #[error(
+        "the prompt of {length} tokens leaves no room in the model's context of {context}: shorten the sentence or choose a model with a longer context"
+    )]
     TooLong { length: usize, context: usize },
     #[error("no token may follow after {after} generated tokens: the constraint allows nothing")]
     Stuck { after: usize },

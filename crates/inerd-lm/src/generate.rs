@@ -14,8 +14,10 @@ use crate::{Error, Input, KvCache, LanguageModel};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Allowed<'a> {
     Any,
-    /// Sorted, without repeats.
+    /// These and no others. Sorted, without repeats.
     Only(&'a [u32]),
+    /// All but these. Sorted, without repeats.
+    Except(&'a [u32]),
 }
 
 /// What decides which token may follow; advanced with every token of the answer.
@@ -194,7 +196,7 @@ impl<'a> Batch<'a> {
         let mut all = false;
         for row in &mut self.rows {
             match row.constraint.allowed() {
-                Allowed::Any => all = true,
+                Allowed::Any | Allowed::Except(_) => all = true,
                 Allowed::Only([]) => return Err(Error::Stuck { after: row.output.ids.len() }),
                 Allowed::Only(tokens) => columns.extend(tokens.iter().map(|&t| (t, 0))),
             }
@@ -215,6 +217,9 @@ impl<'a> Batch<'a> {
         for (row, logits) in self.rows.iter_mut().zip(logits.chunks_exact(width)) {
             let (token, probability) = match row.constraint.allowed() {
                 Allowed::Any => best(logits.iter().copied().zip(0..)),
+                Allowed::Except(tokens) => {
+                    best(logits.iter().copied().zip(0..).filter(|(_, t)| tokens.binary_search(t).is_err()))
+                }
                 Allowed::Only(tokens) if all => best(tokens.iter().map(|&t| (logits[t as usize], t))),
                 Allowed::Only(tokens) => best(tokens.iter().map(|t| (logits[columns[t]], *t))),
             };

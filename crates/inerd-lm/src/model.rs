@@ -102,7 +102,8 @@ impl LanguageModel {
     /// Writes `config.json` and `model.safetensors`.
     pub fn save(&self, dir: &Path) -> Result<(), Error> {
         let path = dir.join("config.json");
-        let json = serde_json::to_vec_pretty(&self.config).map_err(|source| Error::Json { path: path.clone(), source })?;
+        let json =
+            serde_json::to_vec_pretty(&self.config).map_err(|source| Error::Json { path: path.clone(), source })?;
         std::fs::write(&path, json).map_err(Error::write(&path))?;
         let path = dir.join("model.safetensors");
         match &self.decoder {

@@ -10,11 +10,11 @@ use crate::weights::{Builder, Init};
 
 /// A dense layer `y = x W + b` with the weight kept as `[inputs, outputs]`, as GPT-2's checkpoints store it.
 #[derive(Module, Debug)]
-pub struct Linear {
+pub(crate) struct Linear {
     /// `[inputs, outputs]`
-    pub weight: Param<Tensor<2>>,
+    pub(crate) weight: Param<Tensor<2>>,
     /// `[outputs]`
-    pub bias: Option<Param<Tensor<1>>>,
+    pub(crate) bias: Option<Param<Tensor<1>>>,
 }
 
 impl Linear {
@@ -26,7 +26,7 @@ impl Linear {
     }
 
     /// `[…, inputs]` to `[…, outputs]`.
-    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+    pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         linear(x, self.weight.val(), self.bias.as_ref().map(Param::val))
     }
 }
@@ -39,7 +39,13 @@ pub(crate) fn layer_norm(builder: &mut Builder<'_>, name: &str, width: usize, ep
     norm
 }
 
-pub(crate) fn embedding(builder: &mut Builder<'_>, name: &str, count: usize, width: usize, deviation: f32) -> Embedding {
+pub(crate) fn embedding(
+    builder: &mut Builder<'_>,
+    name: &str,
+    count: usize,
+    width: usize,
+    deviation: f32,
+) -> Embedding {
     let mut embedding = EmbeddingConfig::new(1, 1).init(&Device::flex());
     embedding.weight = builder.param(&format!("{name}.weight"), [count, width], Init::Normal(deviation));
     embedding

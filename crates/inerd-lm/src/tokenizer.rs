@@ -66,7 +66,9 @@ impl Tokenizer {
 
     /// Writes `tokenizer.json`.
     pub fn save(&self, path: &Path) -> Result<(), Error> {
-        self.inner.save(path, false).map_err(|e| Error::Write { path: path.to_owned(), source: std::io::Error::other(e) })
+        self.inner
+            .save(path, false)
+            .map_err(|e| Error::Write { path: path.to_owned(), source: std::io::Error::other(e) })
     }
 
     /// Token ids of `text`, without begin- or end-of-sequence.

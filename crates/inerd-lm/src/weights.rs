@@ -49,14 +49,6 @@ impl<'a> Builder<'a> {
         Self { source, device: device.clone(), used: BTreeSet::new(), problems: Vec::new() }
     }
 
-    /// Whether the source holds `name`; a fresh model holds everything.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        match &self.source {
-            Source::Random(_) => true,
-            Source::Checkpoint(checkpoint) => checkpoint.locate(name).is_some(),
-        }
-    }
-
     pub(crate) fn param<const D: usize>(&mut self, name: &str, shape: [usize; D], init: Init) -> Param<Tensor<D>> {
         let data = match &self.source {
             Source::Random(seed) => fresh(*seed, name, &shape, init),
@@ -72,7 +64,9 @@ impl<'a> Builder<'a> {
             },
         };
         // The id is derived from the name, so that optimiser states saved by one process fit the next.
-        let id = ParamId::from(u64::from_le_bytes(blake3::hash(name.as_bytes()).as_bytes()[..8].try_into().unwrap_or_default()));
+        let id = ParamId::from(u64::from_le_bytes(
+            blake3::hash(name.as_bytes()).as_bytes()[..8].try_into().unwrap_or_default(),
+        ));
         Param::initialized(id, Tensor::from_data(data, &self.device)).set_require_grad(true)
     }
 
@@ -108,10 +102,8 @@ fn fresh(seed: u64, name: &str, shape: &[usize], init: Init) -> TensorData {
         Init::Ones => vec![1.0; count],
         Init::Normal(deviation) => {
             let mut rng = random::stream(seed, name);
-            Normal::new(0.0, deviation).map_or_else(
-                |_| vec![0.0; count],
-                |normal| (0..count).map(|_| normal.sample(&mut rng)).collect(),
-            )
+            Normal::new(0.0, deviation)
+                .map_or_else(|_| vec![0.0; count], |normal| (0..count).map(|_| normal.sample(&mut rng)).collect())
         }
     };
     TensorData::new(values, shape.to_vec())
@@ -169,7 +161,8 @@ impl Checkpoint {
         if view.shape() != shape {
             return Err(format!("`{stored_as}` has shape {:?}, but config.json asks for {shape:?}", view.shape()));
         }
-        let values = to_f32(&view).ok_or_else(|| format!("`{stored_as}` has the unsupported type {:?}", view.dtype()))?;
+        let values =
+            to_f32(&view).ok_or_else(|| format!("`{stored_as}` has the unsupported type {:?}", view.dtype()))?;
         Ok((stored_as, TensorData::new(values, shape.to_vec())))
     }
 }
@@ -208,7 +201,8 @@ pub(crate) fn save<M: Module>(module: &M, prefix: &str, path: &Path) -> Result<(
         .iter()
         .map(|(name, (shape, bytes))| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
-    let failed = |e: safetensors::SafeTensorError| Error::Write { path: path.to_owned(), source: std::io::Error::other(e) };
+    let failed =
+        |e: safetensors::SafeTensorError| Error::Write { path: path.to_owned(), source: std::io::Error::other(e) };
     // "pt" tells readers that the row-major layout is meant.
     let metadata = std::collections::HashMap::from([("format".to_owned(), "pt".to_owned())]);
     serialize_to_file(views.map_err(failed)?, Some(metadata), path).map_err(failed)
@@ -233,6 +227,6 @@ impl ModuleVisitor for Collector<'_> {
         // Burn's normalisation layers call their parameters by Greek letters.
         let path = self.path.join(".").replace(".gamma", ".weight").replace(".beta", ".bias");
         let data = param.val().into_data().convert_dtype(DType::F32);
-        self.tensors.insert(format!("{}{path}", self.prefix), (data.shape.to_vec(), data.as_bytes().to_vec()));
+        self.tensors.insert(format!("{}{path}", self.prefix), (data.shape().to_vec(), data.as_bytes().to_vec()));
     }
 }

@@ -20,7 +20,9 @@ pub enum Error {
     Metrics(#[from] inerd_metrics::MetricsError),
     #[error("{0}")]
     Unsupported(String),
-    #[error("the sentence `{id}` needs {length} tokens, but the model's context holds {context}: raise `model.context`, choose a model with a longer context or leave the sentence out")]
+    #[error(
+        "the sentence `{id}` needs {length} tokens, but the model's context holds {context}: raise `model.context`, choose a model with a longer context or leave the sentence out"
+    )]
     SentenceTooLong { id: String, length: usize, context: usize },
     #[error("`{dataset}` has no {split} sentence: check its card and files")]
     EmptySplit { dataset: String, split: String },

@@ -5,7 +5,6 @@ use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 
 use inerd_experiment::Fingerprint;
-use inerd_training::Step;
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
@@ -14,14 +13,40 @@ use crate::clock;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
-    RunStarted { experiment: String, plan: Fingerprint, command: Vec<String> },
-    StageStarted { stage: Fingerprint, label: String },
-    Step { stage: Fingerprint, step: Step },
-    Validated { stage: Fingerprint, epoch: usize, score: f64 },
-    StageFinished { stage: Fingerprint, seconds: f64 },
-    StageFailed { stage: Fingerprint, class: String, message: String },
-    StageInterrupted { stage: Fingerprint },
-    RunFinished { done: usize, skipped: usize, failed: usize },
+    RunStarted {
+        experiment: String,
+        plan: Fingerprint,
+        stages: usize,
+        command: Vec<String>,
+    },
+    StageStarted {
+        stage: Fingerprint,
+        label: String,
+    },
+    /// `done`: its artefact was there; else nothing needs it.
+    StageSkipped {
+        stage: Fingerprint,
+        done: bool,
+    },
+    StageFinished {
+        stage: Fingerprint,
+        label: String,
+        seconds: f64,
+    },
+    StageFailed {
+        stage: Fingerprint,
+        label: String,
+        class: String,
+        message: String,
+    },
+    StageInterrupted {
+        stage: Fingerprint,
+    },
+    RunFinished {
+        done: usize,
+        skipped: usize,
+        failed: usize,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]

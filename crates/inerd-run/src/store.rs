@@ -97,7 +97,9 @@ impl Store {
 
     /// Whether an unfinished training left a checkpoint.
     pub fn has_checkpoint(&self, fingerprint: Fingerprint) -> bool {
-        fs::read_dir(self.checkpoints(fingerprint)).is_ok_and(|mut entries| entries.next().is_some())
+        let whole =
+            |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|e| e.file_name().to_string_lossy().starts_with("step-"));
+        fs::read_dir(self.checkpoints(fingerprint)).is_ok_and(|mut entries| entries.any(whole))
     }
 
     /// Opens an artefact. Sizes are compared here, hashes by [`Artefact::verify`].

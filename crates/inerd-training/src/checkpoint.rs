@@ -49,9 +49,10 @@ impl Checkpoints {
         }
         fs::create_dir_all(&partial).map_err(failed(&partial))?;
         model.save(&partial)?;
-        optimizer
-            .save(partial.join("optimizer.bpk"))
-            .map_err(|e| Error::WriteCheckpoint { path: partial.clone(), source: std::io::Error::other(e.to_string()) })?;
+        optimizer.save(partial.join("optimizer.bpk")).map_err(|e| Error::WriteCheckpoint {
+            path: partial.clone(),
+            source: std::io::Error::other(e.to_string()),
+        })?;
         let state = State { format: FORMAT, ..state.clone() };
         let json = serde_json::to_vec_pretty(&state).map_err(|e| failed(&partial)(e.into()))?;
         fs::write(partial.join("state.json"), json).map_err(failed(&partial))?;

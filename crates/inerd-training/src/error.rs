@@ -6,7 +6,9 @@ use std::path::PathBuf;
 pub enum Error {
     #[error("there is no training example: the corpus is empty after filtering")]
     NoExamples,
-    #[error("example {index} has {length} tokens, but the model's context holds {context}: shorten it, drop it or choose a longer context")]
+    #[error(
+        "example {index} has {length} tokens, but the model's context holds {context}: shorten it, drop it or choose a longer context"
+    )]
     TooLong { index: usize, length: usize, context: usize },
     #[error("the loss became {loss} at step {step}: lower the learning rate, lengthen the warm-up or clip harder")]
     Diverged { step: usize, loss: f64 },

@@ -17,7 +17,7 @@ mod train;
 
 pub use error::Error;
 pub use example::{Example, Packed, pack};
-pub use loss::response_loss;
+pub use loss::{mean_loss, response_loss};
 pub use schedule::Schedule;
 pub use settings::{Loss, Settings};
 pub use train::{Flow, Hooks, Step, Trained, train};

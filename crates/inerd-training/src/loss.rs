@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use inerd_lm::attention::{HIDDEN, Mask};
-use inerd_lm::{Decoder, Input};
+use inerd_lm::{Decoder, Input, LanguageModel};
 
-use crate::example::{Example, Packed};
+use crate::example::{Example, Packed, pack};
 use crate::settings::Loss;
 
 /// A position that predicts a response token.
@@ -48,6 +48,20 @@ pub fn response_loss(
     let columns = index(columns.into_iter(), device).unsqueeze_dim(1);
     let log_likelihood = log_softmax(logits, 1).gather(1, columns).sum();
     Some((log_likelihood.neg(), targets.len()))
+}
+
+/// Mean cross-entropy (nats) per counted response token of a model that is not being trained; 0 without examples.
+pub fn mean_loss(model: &LanguageModel, examples: &[Example], loss: Loss, device: &Device) -> f64 {
+    let mut sorted: Vec<&Example> = examples.iter().collect();
+    sorted.sort_by_key(|e| e.ids.len());
+    let (mut sum, mut count) = (0.0, 0);
+    for chunk in sorted.chunks(16) {
+        if let Some((loss, tokens)) = response_loss(&model.decoder, chunk, &pack(chunk), loss, device) {
+            sum += f64::from(loss.into_scalar::<f32>());
+            count += tokens;
+        }
+    }
+    sum / count.max(1) as f64
 }
 
 fn targets<'a>(examples: &[&'a Example], packed: &Packed, loss: Loss) -> Vec<Target<'a>> {

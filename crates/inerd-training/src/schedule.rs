@@ -47,9 +47,10 @@ impl Schedule {
 
     fn warmup(self) -> f64 {
         match self {
-            Self::Constant { warmup } | Self::Linear { warmup } | Self::Cosine { warmup } | Self::Wsd { warmup, .. } => {
-                warmup
-            }
+            Self::Constant { warmup }
+            | Self::Linear { warmup }
+            | Self::Cosine { warmup }
+            | Self::Wsd { warmup, .. } => warmup,
         }
     }
 }

@@ -192,8 +192,8 @@ impl Run<'_> {
         let mut gradient_norm = 0.0;
         if counted > 0 {
             let mut gradients = gradients.grads();
-            // The gradients are of the sum: the mean's norm and the clip are relative to the count.
             let limit = settings.clip.unwrap_or(f32::INFINITY);
+            // The gradients are of the summed loss; the step is taken on the mean.
             gradient_norm = scale_and_clip(&self.decoder, &mut gradients, 1.0 / count as f32, limit);
             let decoder = self.decoder.clone();
             self.decoder = self.optimizer.step(learning_rate, decoder, gradients);

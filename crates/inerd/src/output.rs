@@ -122,3 +122,8 @@ pub(crate) fn start_logging() {
         .from_env_lossy();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
 }
+
+/// A line said on stderr from within a progress display.
+pub(crate) fn line(text: &str) {
+    eprintln!("{text}");
+}

@@ -18,7 +18,9 @@ impl Bars {
             bars.set_draw_target(indicatif::ProgressDrawTarget::hidden());
         }
         let style = |template: &str| {
-            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━─")
+            ProgressStyle::with_template(template)
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .progress_chars("━━─")
         };
         let stages = bars.add(ProgressBar::new(0));
         stages.set_style(style("{prefix:>9} {bar:30.green/dim} {pos}/{len} stages · {elapsed} · {msg}"));
