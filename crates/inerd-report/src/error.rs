@@ -4,6 +4,10 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    #[error("find the metric `{metric}`: write `f1`, `precision` or `recall`, a dot and a convention, as in `f1.span`")]
+    Metric { metric: String },
+    #[error(transparent)]
+    Convention(#[from] inerd_metrics::UnknownConvention),
     #[error("write {path}")]
     Write { path: PathBuf, source: std::io::Error },
     #[error("read {path}")]
@@ -16,7 +20,9 @@ pub enum Error {
     Record { path: PathBuf, source: serde_json::Error },
     #[error("read {path}: it is not the record of a figure of this program")]
     Sidecar { path: PathBuf, source: serde_json::Error },
-    #[error("read {path}: its format is {found}, this program knows up to {known}; update the program or make the report again")]
+    #[error(
+        "read {path}: its format is {found}, this program knows up to {known}; update the program or make the report again"
+    )]
     Format { path: PathBuf, found: u32, known: u32 },
     #[error("explain `{given}`: write it as FIGURE.svg#ID, for instance `{example}`")]
     Reference { given: String, example: String },

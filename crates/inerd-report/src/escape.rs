@@ -96,7 +96,10 @@ mod tests {
     #[test]
     fn markup_in_data_stays_text() {
         assert_eq!(xml("<script>alert('1')</script>\u{1}"), "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;\u{FFFD}");
-        assert_eq!(latex(r"a_b & 50% #1 \x {~^}"), r"a\_b \& 50\% \#1 \textbackslash{}x \{\textasciitilde{}\textasciicircum{}\}");
+        assert_eq!(
+            latex(r"a_b & 50% #1 \x {~^}"),
+            r"a\_b \& 50\% \#1 \textbackslash{}x \{\textasciitilde{}\textasciicircum{}\}"
+        );
         assert_eq!(markdown("a|b*c_d\ne"), r"a\|b\*c\_d e");
         assert_eq!(json_in_html(r#""</script><!--""#), r#""\u003c/script\u003e\u003c!--""#);
     }

@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use inerd_metrics::ScoreReport;
 use inerd_text::{Generation, Sentence};
 use serde::{Deserialize, Serialize};
-
-use crate::scores::Scores;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ReportInput {
@@ -51,7 +50,7 @@ pub struct Cell {
     #[serde(default)]
     pub stages: Vec<StageRun>,
     #[serde(default)]
-    pub scores: Option<Scores>,
+    pub scores: Option<ScoreReport>,
     /// One per gold sentence of the dataset that was generated for, found by id.
     #[serde(default)]
     pub generations: Vec<Generation>,

@@ -1,7 +1,11 @@
 //! The input, grouped as tables and figures need it: rows (an arm at a setting) × datasets × seeds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
 
+use inerd_metrics::{Convention, Prf};
+
+use crate::Error;
 use crate::input::{Cell, ReportInput, Status};
 
 /// An arm at one setting of its axes: a row of the tables, a series of the figures.
@@ -16,6 +20,8 @@ pub(crate) struct Row {
 #[derive(Debug)]
 pub(crate) struct View<'a> {
     pub(crate) input: &'a ReportInput,
+    /// By which the experiment is decided.
+    pub(crate) metric: Metric,
     /// In the order in which the experiment declares them.
     pub(crate) rows: Vec<Row>,
     pub(crate) datasets: Vec<String>,
@@ -23,7 +29,8 @@ pub(crate) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    pub(crate) fn new(input: &'a ReportInput) -> Self {
+    pub(crate) fn new(input: &'a ReportInput) -> Result<Self, Error> {
+        let metric = input.experiment.metric.parse()?;
         let mut keys: Vec<(&str, &BTreeMap<String, String>)> = Vec::new();
         let mut datasets: Vec<String> = Vec::new();
         for cell in &input.cells {
@@ -51,7 +58,7 @@ impl<'a> View<'a> {
         for cells in groups.values_mut() {
             cells.sort_by_key(|cell| cell.seed);
         }
-        Self { input, rows, datasets, groups }
+        Ok(Self { input, metric, rows, datasets, groups })
     }
 
     /// The cells of a row on a dataset, by seed.
@@ -64,15 +71,10 @@ impl<'a> View<'a> {
         self.groups.iter().map(|(&(row, dataset), cells)| (row, dataset, cells.as_slice()))
     }
 
-    /// The convention of the experiment's primary metric: `f1.span` → `span`.
-    pub(crate) fn convention(&self) -> &str {
-        let metric = self.input.experiment.metric.as_str();
-        metric.split_once('.').map_or("span", |(_, convention)| convention)
-    }
-
     /// The primary metric in points, 0 to 100.
     pub(crate) fn value(&self, cell: &Cell) -> Option<f64> {
-        cell.scores.as_ref()?.conventions.get(self.convention()).map(|score| score.f1 * 100.0)
+        let scores = cell.scores.as_ref()?.scores.get(&self.metric.convention)?;
+        Some(100.0 * self.metric.kind.of(&scores.micro.prf))
     }
 
     pub(crate) fn summary(&self, row: usize, dataset: usize) -> Summary {
@@ -99,11 +101,58 @@ impl<'a> View<'a> {
         Summary { expected: values.len() + missing.len(), values, missing, mean, deviation }
     }
 
-    /// The signature of the scores, or what to say where cells disagree.
+    /// The signature of the primary metric; of all of them where cells disagree.
     pub(crate) fn signature(&self) -> String {
-        let signatures: BTreeSet<&str> =
-            self.input.cells.iter().filter_map(|c| c.scores.as_ref()).map(|s| s.signature.as_str()).collect();
+        let scores = self.input.cells.iter().filter_map(|c| c.scores.as_ref()?.scores.get(&self.metric.convention));
+        let signatures: BTreeSet<&str> = scores.map(|s| s.signature.as_str()).collect();
         signatures.into_iter().collect::<Vec<_>>().join(" and ")
+    }
+}
+
+/// `f1.span`: a kind and a convention. Micro-averaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Metric {
+    pub(crate) kind: MetricKind,
+    pub(crate) convention: Convention,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MetricKind {
+    F1,
+    Precision,
+    Recall,
+}
+
+impl MetricKind {
+    pub(crate) fn of(self, prf: &Prf) -> f64 {
+        match self {
+            Self::F1 => prf.f1,
+            Self::Precision => prf.precision,
+            Self::Recall => prf.recall,
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::F1 => "F1",
+            Self::Precision => "Precision",
+            Self::Recall => "Recall",
+        }
+    }
+}
+
+impl FromStr for Metric {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let (kind, convention) = text.split_once('.').unwrap_or((text, "span"));
+        let kind = match kind {
+            "f1" => MetricKind::F1,
+            "precision" => MetricKind::Precision,
+            "recall" => MetricKind::Recall,
+            _ => return Err(Error::Metric { metric: text.to_owned() }),
+        };
+        Ok(Self { kind, convention: convention.parse()? })
     }
 }
 

@@ -4,7 +4,8 @@
 use std::convert::Infallible;
 
 use plotters_backend::{
-    BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingBackend, DrawingErrorKind, FontStyle, text_anchor,
+    BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingBackend, DrawingErrorKind, FontStyle,
+    FontTransform, text_anchor,
 };
 
 use super::font::{self, Weight};
@@ -12,6 +13,9 @@ use super::scene::{Colour, Item, Paint, Point, Scene, Segment, circle, polyline}
 
 /// Pixels of plotters per millimetre.
 pub(crate) const PER_MM: f64 = 100.0;
+
+/// From baseline to baseline, in ems.
+const LINE_HEIGHT: f64 = 1.15;
 
 type Drawn = Result<(), DrawingErrorKind<Infallible>>;
 
@@ -109,35 +113,40 @@ impl DrawingBackend for SceneBackend<'_> {
         Ok(())
     }
 
-    /// `style.size()` is the em in pixels.
+    /// `style.size()` is the em in pixels. Lines end at line feeds.
     fn draw_text<S: BackendTextStyle>(&mut self, text: &str, style: &S, position: BackendCoord) -> Drawn {
         let (size, weight) = (style.size() / PER_MM, weight(style));
-        let width = font::width(text, size, weight);
-        let dx = match style.anchor().h_pos {
-            text_anchor::HPos::Left => 0.0,
-            text_anchor::HPos::Center => -width / 2.0,
-            text_anchor::HPos::Right => -width,
-        };
-        let dy = match style.anchor().v_pos {
+        let lines: Vec<&str> = text.split('\n').collect();
+        let below_first = (lines.len() - 1) as f64 * LINE_HEIGHT * size;
+        let first_baseline = match style.anchor().v_pos {
             text_anchor::VPos::Top => font::CAP_HEIGHT * size,
-            text_anchor::VPos::Center => font::CAP_HEIGHT * size / 2.0,
-            text_anchor::VPos::Bottom => -font::DESCENT * size,
+            text_anchor::VPos::Center => (font::CAP_HEIGHT * size - below_first) / 2.0,
+            text_anchor::VPos::Bottom => -font::DESCENT * size - below_first,
         };
         let (x, y) = millimetres(position);
-        let place = |(px, py): Point| {
-            let (px, py) = (px + dx, py + dy);
-            let (px, py) = match style.transform() {
-                plotters_backend::FontTransform::None => (px, py),
-                plotters_backend::FontTransform::Rotate90 => (-py, px),
-                plotters_backend::FontTransform::Rotate180 => (-px, -py),
-                plotters_backend::FontTransform::Rotate270 => (py, -px),
+        for (number, line) in lines.into_iter().enumerate() {
+            let width = font::width(line, size, weight);
+            let dx = match style.anchor().h_pos {
+                text_anchor::HPos::Left => 0.0,
+                text_anchor::HPos::Center => -width / 2.0,
+                text_anchor::HPos::Right => -width,
             };
-            (x + px, y + py)
-        };
-        let segments: Vec<Segment> = font::outline(text, size, weight).into_iter().map(|s| s.map(place)).collect();
-        if !segments.is_empty() {
-            let paint = Paint::Fill(colour(style.color()));
-            self.scene.items.push(Item::Path { segments, paint, text: Some(text.to_owned()) });
+            let dy = first_baseline + number as f64 * LINE_HEIGHT * size;
+            let place = |(px, py): Point| {
+                let (px, py) = (px + dx, py + dy);
+                let (px, py) = match style.transform() {
+                    FontTransform::None => (px, py),
+                    FontTransform::Rotate90 => (-py, px),
+                    FontTransform::Rotate180 => (-px, -py),
+                    FontTransform::Rotate270 => (py, -px),
+                };
+                (x + px, y + py)
+            };
+            let segments: Vec<Segment> = font::outline(line, size, weight).into_iter().map(|s| s.map(place)).collect();
+            if !segments.is_empty() {
+                let paint = Paint::Fill(colour(style.color()));
+                self.scene.items.push(Item::Path { segments, paint, text: Some(line.to_owned()) });
+            }
         }
         Ok(())
     }
@@ -147,8 +156,10 @@ impl DrawingBackend for SceneBackend<'_> {
         text: &str,
         style: &S,
     ) -> Result<(u32, u32), DrawingErrorKind<Infallible>> {
-        let width = font::width(text, style.size(), weight(style));
-        Ok((width.ceil() as u32, (style.size() * (font::CAP_HEIGHT + font::DESCENT)).ceil() as u32))
+        let widths = text.split('\n').map(|line| font::width(line, style.size(), weight(style)));
+        let below_first = text.matches('\n').count() as f64 * LINE_HEIGHT;
+        let height = style.size() * (below_first + font::CAP_HEIGHT + font::DESCENT);
+        Ok((widths.fold(0.0, f64::max).ceil() as u32, height.ceil() as u32))
     }
 
     fn blit_bitmap(&mut self, _: BackendCoord, _: (u32, u32), _: &[u8]) -> Drawn {

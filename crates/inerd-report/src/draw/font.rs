@@ -106,7 +106,9 @@ mod tests {
         // Liberation Sans has 2048 units per em; a digit is 1139 wide, as in Arial.
         assert!((width("0", 2048.0, Weight::Regular) - 1139.0).abs() < 1e-9);
         assert!((width("0123", 2048.0, Weight::Regular) - 4.0 * 1139.0).abs() < 1e-9);
-        assert!(width("AV", 10.0, Weight::Regular) < width("A", 10.0, Weight::Regular) + width("V", 10.0, Weight::Regular));
+        assert!(
+            width("AV", 10.0, Weight::Regular) < width("A", 10.0, Weight::Regular) + width("V", 10.0, Weight::Regular)
+        );
     }
 
     #[test]

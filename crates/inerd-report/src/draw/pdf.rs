@@ -53,7 +53,11 @@ pub(crate) fn render(scene: &Scene) -> Vec<u8> {
     let mut states = resources.ext_g_states();
     for (thousandths, name) in &opacities {
         let alpha = *thousandths as f32 / 1000.0;
-        states.insert(Name(name.as_bytes())).start::<pdf_writer::writers::ExtGraphicsState<'_>>().non_stroking_alpha(alpha).stroking_alpha(alpha);
+        states
+            .insert(Name(name.as_bytes()))
+            .start::<pdf_writer::writers::ExtGraphicsState<'_>>()
+            .non_stroking_alpha(alpha)
+            .stroking_alpha(alpha);
     }
     states.finish();
     resources.finish();

@@ -89,8 +89,9 @@ pub(crate) fn circle((x, y): Point, radius: f64) -> Vec<Segment> {
 
 /// A polygon (`closed`) or a polyline through the points.
 pub(crate) fn polyline(points: impl IntoIterator<Item = Point>, closed: bool) -> Vec<Segment> {
-    let mut segments: Vec<Segment> =
-        (points.into_iter().enumerate()).map(|(i, p)| if i == 0 { Segment::Move(p) } else { Segment::Line(p) }).collect();
+    let mut segments: Vec<Segment> = (points.into_iter().enumerate())
+        .map(|(i, p)| if i == 0 { Segment::Move(p) } else { Segment::Line(p) })
+        .collect();
     if closed && !segments.is_empty() {
         segments.push(Segment::Close);
     }

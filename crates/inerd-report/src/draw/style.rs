@@ -125,7 +125,12 @@ impl<'a> PointCollection<'a, (f64, f64)> for &'a Marker {
 }
 
 impl Drawable<SceneBackend<'_>> for Marker {
-    fn draw<I: Iterator<Item = BackendCoord>>(&self, points: I, backend: &mut SceneBackend<'_>, _: (u32, u32)) -> Drawn {
+    fn draw<I: Iterator<Item = BackendCoord>>(
+        &self,
+        points: I,
+        backend: &mut SceneBackend<'_>,
+        _: (u32, u32),
+    ) -> Drawn {
         for at in points {
             if let Some(tag) = &self.tag {
                 backend.begin(&tag.id, &tag.title);
@@ -162,7 +167,12 @@ impl<'a> PointCollection<'a, (f64, f64)> for &'a Trace {
 }
 
 impl Drawable<SceneBackend<'_>> for Trace {
-    fn draw<I: Iterator<Item = BackendCoord>>(&self, points: I, backend: &mut SceneBackend<'_>, _: (u32, u32)) -> Drawn {
+    fn draw<I: Iterator<Item = BackendCoord>>(
+        &self,
+        points: I,
+        backend: &mut SceneBackend<'_>,
+        _: (u32, u32),
+    ) -> Drawn {
         if let Some(tag) = &self.tag {
             backend.begin(&tag.id, &tag.title);
         }

@@ -1,8 +1,10 @@
 //! The frame around a plot: axes with ticks, a legend above, sizes in millimetres.
 
+use std::ops::Range;
+
 use plotters::chart::{ChartBuilder, ChartContext};
 use plotters::coord::Shift;
-use plotters::coord::combinators::{BindKeyPoints as _, WithKeyPoints};
+use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use plotters::coord::types::RangedCoordf64;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
 use plotters::element::PathElement;
@@ -78,7 +80,7 @@ impl Axis {
             })
             .collect();
         let (low, high) = (first as f64 * step, last as f64 * step);
-        let broken = if zero && low > 0.0 { format!("{label} (axis from {})", ticks[0].1) } else { label.to_owned() };
+        let broken = if zero && low > 0.0 { axis_from(label, &ticks[0].1) } else { label.to_owned() };
         Self { label: broken, low, high, ticks, grid: true }
     }
 
@@ -112,8 +114,50 @@ impl Axis {
         self
     }
 
-    fn text_at(&self, position: f64) -> String {
-        self.ticks.iter().find(|(at, _)| (at - position).abs() < 1e-9).map_or_else(String::new, |(_, t)| t.clone())
+    fn scale(&self) -> Scale {
+        Scale { inner: (self.low..self.high).into(), ticks: self.ticks.clone() }
+    }
+}
+
+/// A linear coordinate with ticks where the axis wants them and the text that it wants there.
+pub(crate) struct Scale {
+    inner: RangedCoordf64,
+    ticks: Vec<(f64, String)>,
+}
+
+impl Ranged for Scale {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        self.inner.map(value, limit)
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        // Bold points carry the labels; light ones would only repeat the ticks.
+        if hint.weight().allow_light_points() { Vec::new() } else { self.ticks.iter().map(|(at, _)| *at).collect() }
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.inner.range()
+    }
+}
+
+impl ValueFormatter<f64> for Scale {
+    fn format(value: &f64) -> String {
+        format!("{value}")
+    }
+
+    fn format_ext(&self, value: &f64) -> String {
+        self.ticks.iter().find(|(at, _)| (at - value).abs() < 1e-9).map_or_else(String::new, |(_, t)| t.clone())
+    }
+}
+
+/// "F1 (points)" → "F1 (points, axis from 60)".
+fn axis_from(label: &str, start: &str) -> String {
+    match label.strip_suffix(')') {
+        Some(open) => format!("{open}, axis from {start})"),
+        None => format!("{label} (axis from {start})"),
     }
 }
 
@@ -192,8 +236,7 @@ pub(crate) struct Plot {
 }
 
 pub(crate) type Canvas<'a> = DrawingArea<SceneBackend<'a>, Shift>;
-pub(crate) type Chart<'a, 'b> =
-    ChartContext<'a, SceneBackend<'b>, Cartesian2d<WithKeyPoints<RangedCoordf64>, WithKeyPoints<RangedCoordf64>>>;
+pub(crate) type Chart<'a, 'b> = ChartContext<'a, SceneBackend<'b>, Cartesian2d<Scale, Scale>>;
 
 /// Drawing into a scene fails for no reason of its own: what plotters reports is a chart that has no room.
 pub(crate) type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
@@ -254,7 +297,6 @@ impl Plot {
         };
         let lines = self.x.ticks.iter().map(|(_, t)| t.split('\n').count()).max().unwrap_or(1) as f64;
         let label_room = |axis: &Axis| if axis.label.is_empty() { 0.0 } else { 1.5 * LABEL };
-        let keys_of = |axis: &Axis| axis.ticks.iter().map(|(at, _)| *at).collect::<Vec<f64>>();
         let last_half = self.x.ticks.last().map_or(0.0, |(_, t)| font::width(t, TICK, Weight::Regular) / 2.0);
         let mut chart = ChartBuilder::on(&plot)
             .margin_top(pixels(0.6 * TICK))
@@ -263,10 +305,7 @@ impl Plot {
             .margin_left(pixels(0.6))
             .x_label_area_size(pixels(lines * 1.2 * TICK + 1.2 + label_room(&self.x)))
             .y_label_area_size(pixels(widest(&self.y) + 2.4 + label_room(&self.y)))
-            .build_cartesian_2d(
-                (self.x.low..self.x.high).with_key_points(keys_of(&self.x)),
-                (self.y.low..self.y.high).with_key_points(keys_of(&self.y)),
-            )?;
+            .build_cartesian_2d(self.x.scale(), self.y.scale())?;
         // The grid first, so that the axes lie on top.
         let grid = GRID.stroke_width(pixels(0.12) as u32);
         let (x, y) = (&self.x, &self.y);
@@ -281,8 +320,6 @@ impl Plot {
             .set_all_tick_mark_size(pixels(0.9))
             .x_labels(self.x.ticks.len().max(1))
             .y_labels(self.y.ticks.len().max(1));
-        let (x_text, y_text) = (|v: &f64| self.x.text_at(*v), |v: &f64| self.y.text_at(*v));
-        mesh.x_label_formatter(&x_text).y_label_formatter(&y_text);
         if !self.x.label.is_empty() {
             mesh.x_desc(self.x.label.as_str());
         }

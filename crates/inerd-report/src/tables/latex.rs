@@ -47,7 +47,8 @@ fn entry(entry: &Entry, kind: Kind) -> String {
         Rank::Second => format!("\\underline{{{text}}}"),
         Rank::Other => text.to_owned(),
     };
-    let mark = if entry.mark.is_empty() { String::new() } else { format!("\\textsuperscript{{{}}}", escape(&entry.mark)) };
+    let mark =
+        if entry.mark.is_empty() { String::new() } else { format!("\\textsuperscript{{{}}}", escape(&entry.mark)) };
     match kind {
         Kind::Words => ranked(&escape(&entry.text)) + &mark,
         Kind::Numbers => match split_number(&entry.text) {
@@ -63,7 +64,9 @@ fn entry(entry: &Entry, kind: Kind) -> String {
 /// "61.0 ± 1.0" → ("61", ".0 ± 1.0"); `None` where the text does not begin with a number.
 fn split_number(text: &str) -> Option<(&str, &str)> {
     let digits = text.strip_prefix(['-', '+', '−']).unwrap_or(text);
-    if !digits.starts_with(|c: char| c.is_ascii_digit()) || text.contains('/') {
+    let whole = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    // "2/5 seeds" is a statement, not a number.
+    if whole == 0 || digits[whole..].starts_with('/') {
         return None;
     }
     let end = text.find(['.', ' ']).unwrap_or(text.len());

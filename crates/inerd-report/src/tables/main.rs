@@ -23,8 +23,9 @@ pub(super) fn table(view: &View<'_>) -> Result<Table, Error> {
 
     let experiment = &view.input.experiment;
     let mut notes = vec![format!(
-        "Micro F1 in points (convention {}), mean ± sample deviation over n = {} seeds; best bold, second underlined.",
-        view.convention(),
+        "Micro {} in points (convention {}), mean ± sample deviation over n = {} seeds; best bold, second underlined.",
+        view.metric.kind.name(),
+        view.metric.convention,
         experiment.seeds.len()
     )];
     notes.extend(missing_notes(view, &summaries));
