@@ -107,7 +107,9 @@ fn random_answers_score_as_their_own_tools_score_them() {
         let (gold, predicted) = draw(case);
         // nervaluate takes positions only.
         let mut placed = predicted.clone();
-        placed.iter_mut().for_each(|g| g.predictions.retain(|p| p.span.is_some()));
+        for generation in &mut placed {
+            generation.predictions.retain(|p| p.span.is_some());
+        }
         for (convention, expected) in CONVENTIONS.into_iter().zip(line.split(' ')) {
             let answers = if convention.name().starts_with("nervaluate") { &placed } else { &predicted };
             let text = text(&score(convention, &gold, answers, &schema).unwrap());
