@@ -9,6 +9,7 @@
 //! be resampled without seeing a model again.
 
 mod convention;
+mod conventions;
 mod counts;
 mod error;
 mod hallucination;
@@ -16,17 +17,21 @@ mod interval;
 mod report;
 mod score;
 mod signature;
+mod tags;
+mod tally;
 #[cfg(test)]
 mod testing;
 
 pub use convention::{Convention, UnknownConvention};
-pub use counts::{Counts, Prf, Score, Scores, SentenceCounts};
+pub use conventions::normalise;
+pub use counts::{Counts, Matches, Prf, Score, Scores, SentenceCounts};
 pub use error::MetricsError;
 pub use hallucination::{HallucinationClass, Hallucinations, classify, hallucinations};
 pub use interval::{Rate, clopper_pearson, wilson};
 pub use report::{SCORE_FORMAT, ScoreReport};
 pub use score::{score, score_spans};
 pub use signature::Signature;
+pub use tags::{Scheme, TagRules, UnknownScheme, score_tags, score_tags_per_sentence};
 
 /// The crate's result.
 pub type Result<T> = std::result::Result<T, MetricsError>;
