@@ -31,26 +31,20 @@ pub(crate) fn records(
     let mut unparsable = Vec::new();
     let mut at = 0;
     while let Some(start) = reader.skip_space(at) {
-        match reader.record(start) {
-            Some((piece, end)) => {
-                pieces.push(piece);
-                at = end;
+        if let Some((piece, end)) = reader.record(start) {
+            pieces.push(piece);
+            at = end;
+        } else if let Some(stop) = reader.output[start..].find(reader.mark(2)) {
+            let stop = start + stop;
+            unparsable.push(output[start..stop].trim().to_owned());
+            at = stop + reader.mark(2).len();
+        } else {
+            // A complete record that lacks nothing but the last separator is read, unless it was cut off.
+            match reader.split(start, output.len()).filter(|_| !truncated) {
+                Some(piece) => pieces.push(piece),
+                None => unparsable.push(output[start..].trim().to_owned()),
             }
-            None => match reader.output[start..].find(reader.mark(2)) {
-                Some(stop) => {
-                    let stop = start + stop;
-                    unparsable.push(output[start..stop].trim().to_owned());
-                    at = stop + reader.mark(2).len();
-                }
-                None => {
-                    // A complete record that lacks nothing but the last separator is read, unless it was cut off.
-                    match reader.split(start, output.len()).filter(|_| !truncated) {
-                        Some(piece) => pieces.push(piece),
-                        None => unparsable.push(output[start..].trim().to_owned()),
-                    }
-                    break;
-                }
-            },
+            break;
         }
     }
     (pieces, unparsable)

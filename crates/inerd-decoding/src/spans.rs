@@ -9,6 +9,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::fmt::Write as _;
 
 use inerd_text::Span;
 
@@ -25,7 +26,7 @@ pub(crate) struct ContentStyle {
 }
 
 impl ContentStyle {
-    pub(crate) fn render<'a>(&self, piece: &'a str) -> Cow<'a, str> {
+    pub(crate) fn render<'a>(self, piece: &'a str) -> Cow<'a, str> {
         if !self.escaped || !piece.contains(|c: char| c == '"' || c == '\\' || c.is_ascii_control()) {
             return Cow::Borrowed(piece);
         }
@@ -36,14 +37,17 @@ impl ContentStyle {
                 '\n' => out.push_str("\\n"),
                 '\r' => out.push_str("\\r"),
                 '\t' => out.push_str("\\t"),
-                c if c.is_ascii_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+                c if c.is_ascii_control() => {
+                    // Writing to a string can't fail.
+                    let _ = write!(out, "\\u{:04x}", u32::from(c));
+                }
                 c => out.push(c),
             }
         }
         Cow::Owned(out)
     }
 
-    fn head(&self, piece: &str) -> String {
+    fn head(self, piece: &str) -> String {
         let space = if self.leading_space { " " } else { "" };
         format!("{space}{}", self.render(piece))
     }

@@ -16,7 +16,7 @@ pub trait Tokenizer: Send + Sync {
     fn special(&self, text: &str) -> Option<u32>;
 }
 
-/// Spells *pieces* of a text, which a tokenizer made for whole texts does not do by itself: a SentencePiece model puts
+/// Spells *pieces* of a text, which a tokenizer made for whole texts does not do by itself: a `SentencePiece` model puts
 /// a space in front of everything, so that `(` and ` (` can't be told apart through `encode` alone.
 pub(crate) struct Speller {
     tokenizer: Arc<dyn Tokenizer>,
