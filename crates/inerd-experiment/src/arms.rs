@@ -161,7 +161,7 @@ impl<'a> Layers<'a> {
         let axes = self.groups.iter().flatten().map(|axis| (&axis.path, &axis.place));
         let sets = self.file.top.set.iter().chain(self.set.iter().copied()).map(|a| (&a.path, &a.place));
         let whens = whens.iter().map(|a| (&a.path, &a.place));
-        sets.chain(axes).chain(whens).filter(|(path, _)| begins(path)).next_back().map(|(_, place)| place.clone())
+        sets.chain(axes).chain(whens).rfind(|(path, _)| begins(path)).map(|(_, place)| place.clone())
     }
 }
 
