@@ -1,5 +1,6 @@
 //! The `inerd` command: arguments in, one call into the rooms, progress and exit code out. No logic lives here.
 
+mod collect;
 mod commands;
 mod exit;
 mod output;
