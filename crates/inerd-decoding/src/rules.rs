@@ -35,8 +35,8 @@ pub struct RuleDoc {
     pub forbids: &'static str,
     /// Which gold answers the rule claims to leave possible.
     pub claims: &'static str,
-    /// The rule whose bookkeeping this one refines and can't do without.
-    pub needs: Option<Rule>,
+    /// The rules whose bookkeeping this one refines and can't do without.
+    pub needs: &'static [Rule],
 }
 
 impl Rule {
@@ -47,77 +47,77 @@ impl Rule {
             name: "structure",
             forbids: "sections out of order: an empty type or content, a missing separator, an end inside an entity",
             claims: "all",
-            needs: None,
+            needs: &[],
         },
         RuleDoc {
             rule: Rule::Types,
             name: "types",
             forbids: "in a type, whatever does not continue the name of a type (prefix trie: each one is reachable)",
             claims: "entities whose type is in the schema",
-            needs: None,
+            needs: &[],
         },
         RuleDoc {
             rule: Rule::Copy,
             name: "copy",
             forbids: "in a content, tokens that the sentence does not hold (as it writes them or behind a space)",
             claims: "whole-word entities",
-            needs: None,
+            needs: &[],
         },
         RuleDoc {
             rule: Rule::Bigram,
             name: "bigram",
             forbids: "in a content, a token that nowhere in the sentence follows the token before it (rule 4b)",
             claims: "whole-word entities",
-            needs: None,
+            needs: &[],
         },
         RuleDoc {
             rule: Rule::Span,
             name: "span",
             forbids: "a content that is not a contiguous span of the sentence",
             claims: "token level: entities that begin and end where a word or a token does; text level: all",
-            needs: None,
+            needs: &[],
         },
         RuleDoc {
             rule: Rule::WordBoundary,
             name: "word-boundary",
             forbids: "a content that begins or ends inside a word",
             claims: "whole-word entities; none that cuts a word",
-            needs: Some(Rule::Span),
+            needs: &[Rule::Span],
         },
         RuleDoc {
             rule: Rule::Ordered,
             name: "ordered",
             forbids: "an entity that begins before the one written last",
             claims: "entities in text order, nested ones included",
-            needs: Some(Rule::Span),
+            needs: &[Rule::Span],
         },
         RuleDoc {
             rule: Rule::NoOverlap,
             name: "no-overlap",
             forbids: "an entity that shares text with an earlier one",
             claims: "flat entities in text order",
-            needs: Some(Rule::Span),
+            needs: &[Rule::Span],
         },
         RuleDoc {
             rule: Rule::NoRepeat,
             name: "no-repeat",
             forbids: "the same type and content more often than the sentence holds the content",
             claims: "all that differ in type or place",
-            needs: Some(Rule::Span),
+            needs: &[Rule::Span, Rule::Types],
         },
         RuleDoc {
             rule: Rule::MaxSpan,
             name: "max-span",
             forbids: "a content of more than N words (runs of letters and digits, or single other characters)",
             claims: "entities of at most N words",
-            needs: Some(Rule::Span),
+            needs: &[Rule::Span],
         },
         RuleDoc {
             rule: Rule::MaxEntities,
             name: "max-entities",
             forbids: "more than N entities",
             claims: "answers of at most N entities",
-            needs: None,
+            needs: &[],
         },
     ];
 
@@ -250,9 +250,7 @@ impl Rules {
     /// Every rule's company is there.
     pub fn check(&self) -> Result<(), Error> {
         for doc in self.iter().map(Rule::doc) {
-            if let Some(needs) = doc.needs
-                && !self.contains(needs)
-            {
+            if let Some(needs) = doc.needs.iter().find(|&&needs| !self.contains(needs)) {
                 return Err(Error::Missing { rule: doc.name, needs: needs.name() });
             }
         }
