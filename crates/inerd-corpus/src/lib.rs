@@ -3,11 +3,14 @@
 //! A [`Card`] says what a dataset is; [`load`] makes a [`Corpus`] of it, with a [`ReadReport`] of everything that was
 //! repaired or left out on the way. Models are unknown here.
 
+mod brat;
 mod card;
 mod conll;
 mod corpus;
+mod dialogue;
 mod error;
 mod gazetteer;
+mod jsonl;
 mod naming;
 mod reader;
 mod report;
@@ -15,6 +18,7 @@ mod scheme;
 mod source;
 mod stream;
 pub mod synth;
+mod table;
 mod tokens;
 
 /// The cards and grammars of `data/`, as the build found them.
@@ -22,15 +26,19 @@ mod embedded {
     include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 }
 
+pub use brat::Brat;
 pub use card::{CARD_FORMAT, Card, DataFile, Split, Splits, cards};
 pub use conll::{Conll, Separator, write_conll};
 pub use corpus::{Corpus, fingerprint, load};
+pub use dialogue::{PolyAi, Sgd, SgdTypes, Snips};
 pub use error::{Error, Result};
 pub use gazetteer::{Gazetteer, GazetteerScore};
+pub use jsonl::{JsonLines, Offsets};
 pub use naming::natural_words;
 pub use reader::{Reader, read_file};
 pub use report::{Counts, FileReport, ReadReport, Repair, Repaired};
 pub use scheme::Scheme;
 pub use source::{decode, locate, read_bytes};
 pub use stream::stream;
+pub use table::{SentenceMark, Table};
 pub use tokens::tokenize;
