@@ -24,5 +24,9 @@ fn main() -> io::Result<()> {
         }
         source += "];\n";
     }
+    let unify = fs::canonicalize(data.join("types/unify.toml"))?;
+    println!("cargo::rerun-if-changed={}", unify.display());
+    let unify = unify.to_string_lossy();
+    writeln!(source, "pub(crate) const UNIFY: &str = include_str!({unify:?});").map_err(io::Error::other)?;
     fs::write(out, source)
 }

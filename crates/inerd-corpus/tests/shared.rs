@@ -1,9 +1,13 @@
 //! The real datasets, where they are at hand: counts as their catalogue has them, or the difference explained.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
-use inerd_corpus::{Card, Corpus, Counts, load};
+use inerd_corpus::{
+    Card, Conll, Corpus, Counts, FileReport, Repair, Sameness, Separator, cards, conflicts, fingerprint, load, overlap,
+    write_conll,
+};
+use inerd_text::Sentence;
 
 /// The folder of real datasets, or `None` with a line that says so.
 #[expect(clippy::disallowed_methods, clippy::print_stderr, reason = "tests find the real data through the environment")]
@@ -88,7 +92,13 @@ const ABSENT: &[&str] = &[
 ];
 
 /// Counts that differ, with the reason.
-const EXPLAINED: &[(&str, Row, &str)] = &[];
+const EXPLAINED: &[(&str, Row, &str)] = &[
+    ("snips/train_full", [13784, 131_489, 35748, 39, 0, 39], TOKENS_OF_CHUNKS),
+    ("snips/validate", [700, 6886, 1794, 39, 0, 26], TOKENS_OF_CHUNKS),
+];
+
+/// Decoding the training file of `PlayMusic` as Latin-1 garbles its accents, which adds tokens, too.
+const TOKENS_OF_CHUNKS: &str = "the catalogue counts the tokens of each chunk; here they are those of the whole text";
 
 fn catalogue(text: &str) -> BTreeMap<(String, String), Row> {
     let mut rows = BTreeMap::new();
@@ -188,4 +198,128 @@ fn listed_types(catalogue: &str, folder: &str) -> BTreeMap<String, usize> {
     let list = line.split_once("): ").unwrap().1;
     let pair = |item: &str| item.rsplit_once(' ').map(|(kind, count)| (kind.to_owned(), count.parse().unwrap()));
     list.split(", ").filter_map(pair).collect()
+}
+
+fn corpus(folder: &Path, name: &str) -> Corpus {
+    load(&Card::find(name, None).unwrap(), Some(folder)).unwrap()
+}
+
+fn repaired(corpus: &Corpus, repair: Repair) -> usize {
+    corpus.report.files.iter().filter_map(|f| f.repairs.get(&repair)).sum()
+}
+
+/// Positions in `left` that stand verbatim in `right`.
+fn verbatim<'a>(left: impl IntoIterator<Item = &'a Sentence>, right: impl IntoIterator<Item = &'a Sentence>) -> usize {
+    let (left, right): (Vec<_>, Vec<_>) = (left.into_iter().collect(), right.into_iter().collect());
+    overlap(&left, &right, Sameness::Verbatim).len()
+}
+
+/// The oddities that the catalogue lists, one by one.
+#[test]
+fn oddities_are_met_as_the_catalogue_tells_them() {
+    let Some(folder) = datasets() else { return };
+    let folder = folder.as_path();
+
+    // GMB: a byte that is an ellipsis in cp1252 and white space in Latin-1; no splits; the last sentence is cut.
+    let gmb = corpus(folder, "gmb");
+    let all = || gmb.train.iter().chain(&gmb.valid).chain(&gmb.test);
+    assert_eq!(all().map(|s| s.text.matches('…').count()).sum::<usize>(), 4);
+    assert_eq!((gmb.train.len(), gmb.valid.len(), gmb.test.len()), (38367, 4796, 4796));
+    assert!(gmb.report.derived_splits[0].starts_with("47959 sentences divided"));
+    assert_eq!(all().filter(|s| s.tokens.iter().any(|t| t.of(&s.text).unwrap().contains('\u{a0}'))).count(), 1);
+
+    // MultiCoNER: every sentence has an entity; 11 development sentences stand in the training set.
+    let multiconer = corpus(folder, "multiconer2-en");
+    assert_eq!(verbatim(&multiconer.test, multiconer.train.iter().chain(&multiconer.valid)), 11);
+    assert!(multiconer.schema.contains("Medication Or Vaccine"));
+
+    // WNUT-17: separator lines that hold a tab glue nothing; no test sentence stands in the training set.
+    let wnut = corpus(folder, "wnut17");
+    assert_eq!((wnut.train.len(), verbatim(&wnut.test, &wnut.train)), (3394, 0));
+
+    // BTC: blank tokens, tokens with spaces.
+    let btc = corpus(folder, "btc");
+    let spaced =
+        |s: &Sentence| s.tokens.iter().filter(|t| t.of(&s.text).unwrap().contains(char::is_whitespace)).count();
+    let all = btc.train.iter().chain(&btc.valid).chain(&btc.test);
+    assert_eq!((repaired(&btc, Repair::BlankToken), all.map(spaced).sum::<usize>()), (6, 141));
+
+    // BC5CDR and NCBI: test sentences in training sets, their own and each other's.
+    let (bc5cdr, ncbi) = (corpus(folder, "bc5cdr"), corpus(folder, "ncbi-disease"));
+    assert_eq!(verbatim(&bc5cdr.test, &bc5cdr.train), 16);
+    let shared: BTreeSet<&str> = bc5cdr.test.iter().map(|s| s.text.as_str()).collect();
+    let shared: BTreeSet<&str> = ncbi.train.iter().map(|s| s.text.as_str()).filter(|t| shared.contains(t)).collect();
+    assert_eq!(shared.len(), 3);
+    // One name, two guidelines: most places that BC5CDR reads as a disease NCBI reads so, too, and not all.
+    let clashes = conflicts(&[bc5cdr, ncbi]);
+    let disease = clashes.iter().find(|c| c.kind == "Disease" && c.annotated == "bc5cdr").unwrap();
+    assert!(disease.same_name && disease.agreed > disease.missing && disease.missing > 0, "{disease:?}");
+
+    // FIN: IOB1, document marks, 11 test sentences in the training set.
+    let fin = corpus(folder, "fin");
+    assert!(fin.report.files.iter().all(|f| f.scheme.as_deref() == Some("IOB1") && f.repairs.is_empty()));
+    let train: Vec<_> = fin.train.iter().chain(&fin.valid).collect();
+    assert_eq!(verbatim(&fin.test, train), 11);
+
+    // KPI-EDGAR: an artefact of annotation is dropped and counted.
+    let kpi = corpus(folder, "kpi-edgar");
+    assert_eq!(kpi.report.dropped_entities, [("delete".to_owned(), 36)].into());
+
+    // StackOverflow: 16 tags continue nothing; boilerplate goes.
+    let so = corpus(folder, "stackoverflow");
+    assert_eq!(repaired(&so, Repair::OrphanTag), 16);
+    let all = || so.train.iter().chain(&so.valid).chain(&so.test);
+    assert!(so.report.dropped_sentences > 5000, "{}", so.report.dropped_sentences);
+    assert!(all().all(|s| !s.text.starts_with("Question_ID :") && !s.text.starts_with("Question_URL :")));
+
+    // HAnDS: 135 mentions of the two files have several leaves.
+    assert_eq!(repaired(&corpus(folder, "hands-wfb"), Repair::SeveralLabels), 135);
+
+    // Restaurant-8k: a start of 0 is left out; test utterances stand in the training set.
+    let restaurant = corpus(folder, "restaurant8k");
+    let at_zero = |s: &&Sentence| s.entities.first().is_some_and(|e| e.span.start == 0);
+    let train: Vec<_> = restaurant.train.iter().chain(&restaurant.valid).collect();
+    assert!(train.iter().filter(|s| at_zero(s)).count() > 1200);
+    assert!(verbatim(&restaurant.test, train) >= 170);
+
+    // SNIPS: accents of the file that is not UTF-8 are whole.
+    let snips = corpus(folder, "snips");
+    assert!(snips.train.iter().chain(&snips.valid).all(|s| !s.text.contains("Ã©") && !s.text.contains("Ãº")));
+    assert!(snips.train.iter().chain(&snips.valid).any(|s| s.text.contains('\u{1f355}')));
+}
+
+/// JSON lines give every dataset back; columns every one that has tokens and no overlapping mentions.
+#[test]
+fn every_dataset_survives_writing_and_reading() {
+    let Some(folder) = datasets() else { return };
+    for card in cards().iter().filter(|c| !c.is_synthetic()) {
+        // A dataset that is not at hand says how to get it.
+        let corpus = match load(card, Some(&folder)) {
+            Ok(corpus) => corpus,
+            Err(error) => {
+                let error = error.to_string();
+                assert!(error.contains("--data-dir or INERD_DATA"), "{error}");
+                continue;
+            }
+        };
+        assert_eq!(fingerprint(card, Some(&folder)).unwrap().len(), 32);
+        // The largest set is written in part: the test is about kinds of text, not about their number.
+        let all: Vec<Sentence> = corpus.splits().into_iter().flat_map(|(_, s)| s.iter().take(4000)).cloned().collect();
+        let mut written = Vec::new();
+        inerd_text::write_json_lines(&mut written, &all).unwrap();
+        assert_eq!(inerd_text::read_json_lines::<Sentence>(written.as_slice()).unwrap(), all, "{}", card.name);
+
+        let mut written = Vec::new();
+        let lost = write_conll(&mut written, &all).unwrap();
+        if lost > 0 || all.iter().any(|s| s.tokens.is_empty()) {
+            continue;
+        }
+        let mut report = FileReport::default();
+        let columns = Conll { separator: Separator::Tab, document: String::new(), ..Conll::default() };
+        let back = columns.read(Path::new("written"), &String::from_utf8(written).unwrap(), &mut report).unwrap();
+        for (back, sentence) in back.iter().zip(&all) {
+            assert_eq!((&back.text, &back.entities), (&sentence.text, &sentence.entities), "{}", sentence.id);
+        }
+        assert_eq!(back.len(), all.len());
+    }
 }
