@@ -1,5 +1,6 @@
 //! One file per command: arguments, one call into a room, output.
 
+mod data;
 mod plan;
 mod report;
 mod run;
@@ -23,6 +24,8 @@ pub(crate) enum Command {
     Plan(plan::Arguments),
     /// Write the report of what the store holds already.
     Report(report::Arguments),
+    /// Datasets: list, fetch, check, count, convert, add your own.
+    Data(data::Arguments),
 }
 
 impl Command {
@@ -31,6 +34,7 @@ impl Command {
             Self::Run(arguments) => run::run(arguments, global, output),
             Self::Plan(arguments) => plan::run(arguments, global, output),
             Self::Report(arguments) => report::run(arguments, global, output),
+            Self::Data(arguments) => data::run(arguments, global, output),
         }
     }
 }
