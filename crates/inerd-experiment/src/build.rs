@@ -337,7 +337,7 @@ impl<'a> Builder<'a> {
             copies: 1.0,
             ..counted.clone()
         };
-        let label = format!("generate {dataset} {} {}", held.word(), own.rules.0.join("+"));
+        let what = format!("{dataset} {} {}", held.word(), own.rules.0.join("+"));
         let training_corpora = if own.types == TypeSet::Dataset { Vec::new() } else { model.corpora.clone() };
         let stage = GenerateStage {
             settings: own,
@@ -352,9 +352,9 @@ impl<'a> Builder<'a> {
             pl_marker: model.pl_marker,
         };
         missing.extend(model.missing.iter().cloned());
-        let generations = self.add(StageKind::Generate(stage), work, label, missing);
+        let generations = self.add(StageKind::Generate(stage), work, format!("generate {what}"), missing);
         let score = ScoreStage { settings: settings.score.clone(), generations, corpus };
-        self.add(StageKind::Score(score), counted, format!("score {dataset} {}", held.word()), Vec::new())
+        self.add(StageKind::Score(score), counted, format!("score {what}"), Vec::new())
     }
 
     fn numerics(&self, precision: Precision) -> Numerics {

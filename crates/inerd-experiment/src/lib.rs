@@ -27,6 +27,7 @@ mod layer;
 mod plan;
 mod problem;
 mod read;
+mod reference;
 mod render;
 mod settings;
 mod stage;
@@ -47,6 +48,7 @@ pub use fingerprint::{Fingerprint, InvalidFingerprint};
 pub use inputs::{Backend, BaseModel, Dataset, InputError, Inputs, SplitSize, Text};
 pub use plan::{Cell, Plan, PlanError};
 pub use problem::{LoadError, Problem};
+pub use reference::{json_schema, reference};
 pub use render::{PlanView, bytes, duration};
 pub use settings::*;
 pub use stage::{
