@@ -1,0 +1,25 @@
+//! Lists the dataset cards and grammars under `data/`, so that the binary carries them.
+//!
+//! Only these files are embedded; models and whatever else stands under `data/` are not.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+fn main() -> io::Result<()> {
+    let data = Path::new(&env::var_os("CARGO_MANIFEST_DIR").ok_or(io::ErrorKind::NotFound)?).join("../../data");
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?).join("embedded.rs");
+    let mut source = String::new();
+    for (name, folder) in [("CARDS", data.clone()), ("GRAMMARS", data.join("grammars"))] {
+        println!("cargo::rerun-if-changed={}", folder.display());
+        let mut files: Vec<PathBuf> = fs::read_dir(&folder)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
+        files.retain(|f| f.extension().is_some_and(|e| e == "toml"));
+        files.sort();
+        source += &format!("pub(crate) const {name}: &[(&str, &str)] = &[\n");
+        for file in files {
+            let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            source += &format!("    ({stem:?}, include_str!({:?})),\n", fs::canonicalize(&file)?);
+        }
+        source += "];\n";
+    }
+    fs::write(out, source)
+}
