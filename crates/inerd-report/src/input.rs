@@ -27,10 +27,14 @@ pub struct Experiment {
     /// The arm that all others are compared with.
     #[serde(default)]
     pub baseline: Option<String>,
+    /// The arms that the question is about; all but the baseline where it is empty.
+    #[serde(default)]
+    pub contrast: Vec<String>,
     /// `f1.<convention>`, for instance `f1.span`.
     pub metric: String,
     /// The smallest difference worth claiming, in points (0 to 100).
-    pub min_effect: f64,
+    #[serde(default)]
+    pub min_effect: Option<f64>,
     /// The seeds that every cell should have.
     pub seeds: Vec<u64>,
 }

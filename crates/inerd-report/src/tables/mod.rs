@@ -1,6 +1,7 @@
 //! Tables: one model, rendered as Markdown, LaTeX and HTML; the numbers behind it as CSV and Parquet.
 
 mod hallucination;
+mod html;
 mod latex;
 mod main;
 mod markdown;
@@ -88,6 +89,10 @@ impl Entry {
 impl Table {
     pub(crate) fn markdown(&self) -> String {
         markdown::render(self)
+    }
+
+    pub(crate) fn html(&self) -> String {
+        html::render(self)
     }
 
     pub(crate) fn latex(&self) -> String {
