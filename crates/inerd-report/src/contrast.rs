@@ -15,6 +15,10 @@ pub(crate) struct Contrast {
     pub(crate) test: Option<Test>,
 }
 
+/// Under every table with marks.
+pub(crate) const METHOD: &str = "† p < 0.05, ‡ p < 0.01 (two-sided paired bootstrap over seeds and sentences, adjusted \
+                                 after Holm over all contrasts of the experiment).";
+
 /// What resampling says about a difference.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Test {

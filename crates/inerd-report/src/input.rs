@@ -62,6 +62,9 @@ pub struct Cell {
     pub curve: Vec<CurvePoint>,
     #[serde(default)]
     pub cost: Cost,
+    /// What every masking rule did while generating, in the order in which rules are applied.
+    #[serde(default)]
+    pub audit: Vec<RuleAudit>,
     #[serde(default)]
     pub facts: Facts,
     /// Of the program that ran the cell.
@@ -121,6 +124,17 @@ pub struct Cost {
     pub joules: Option<f64>,
     #[serde(default)]
     pub peak_bytes: Option<u64>,
+}
+
+/// One masking rule over all decoding steps of a cell.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RuleAudit {
+    pub rule: String,
+    pub steps: u64,
+    /// Steps at which the rule forbade a token that the rules before it allowed.
+    pub fired: u64,
+    /// The probability of those tokens under the model, summed over steps.
+    pub mass_removed: f64,
 }
 
 /// Numbers about the cell that figures have on their axes; `None` where they have no meaning.

@@ -12,7 +12,10 @@ mod explain;
 mod figures;
 mod frame;
 mod input;
+mod outcome;
+mod overview;
 mod page;
+mod predictions;
 mod sidecar;
 mod tables;
 mod view;
@@ -21,7 +24,9 @@ use std::path::{Path, PathBuf};
 
 pub use error::Error;
 pub use explain::{Explanation, explain};
-pub use input::{Cell, Cost, CurvePoint, Experiment, Facts, GoldSet, Provenance, ReportInput, StageRun, Status};
+pub use overview::write_overview;
+pub use predictions::{Annotated, predictions_json_lines, predictions_page, predictions_terminal};
+pub use input::{Cell, Cost, CurvePoint, Experiment, Facts, GoldSet, Provenance, ReportInput, RuleAudit, StageRun, Status};
 
 /// What to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,14 +46,18 @@ impl Default for Options {
 /// `report.md` is the first.
 pub fn write_report(input: &ReportInput, folder: &Path, options: Options) -> Result<Vec<PathBuf>, Error> {
     let view = view::View::new(input)?;
-    let tables = tables::all(&view)?;
-    let figures = figures::all(&view)?;
-    let answer = answer::answer(&view, &contrast::contrasts(&view));
+    let contrasts = contrast::contrasts(&view);
+    let tables = tables::all(&view, &contrasts)?;
+    let figures = figures::all(&view, &contrasts)?;
+    let answer = answer::answer(&view, &contrasts);
     create(folder)?;
 
     let mut written = vec![write(folder.join("report.md"), summary(&view, &answer, &tables, &figures).as_bytes())?];
     let page = page::render(&view, &answer, &tables, &figures, options.with_text)?;
     written.push(write(folder.join("index.html"), page.as_bytes())?);
+    let record = folder.join(overview::RECORD);
+    let bytes = overview::Summary::new(&view, &answer).json(&record)?;
+    written.push(write(record, &bytes)?);
     for table in &tables {
         let path = |extension: &str| folder.join(format!("{}.{extension}", table.stem));
         written.push(write(path("md"), table.markdown().as_bytes())?);

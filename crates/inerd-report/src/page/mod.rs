@@ -2,8 +2,6 @@
 
 mod sentences;
 
-pub(crate) use sentences::{Outcome, compare};
-
 use crate::Error;
 use crate::answer::Answer;
 use crate::draw::svg;
