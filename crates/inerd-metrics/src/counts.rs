@@ -81,11 +81,74 @@ pub struct Score {
     pub prf: Prf,
     /// Number of gold entities under this convention (a set counts a repeated mention once).
     pub support: u64,
+    /// Only under nervaluate's schemata. There, `counts.tp` is the number of entirely correct entities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matches: Option<Matches>,
 }
 
 impl From<Counts> for Score {
     fn from(counts: Counts) -> Self {
-        Self { counts, prf: counts.prf(), support: counts.support() }
+        Self { counts, prf: counts.prf(), support: counts.support(), matches: None }
+    }
+}
+
+impl From<Matches> for Score {
+    fn from(matches: Matches) -> Self {
+        let counts = matches.counts();
+        Self { counts, prf: matches.prf(), support: counts.support(), matches: Some(matches) }
+    }
+}
+
+/// The five outcomes of SemEval-2013 task 9.1, as nervaluate counts them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Matches {
+    pub correct: u64,
+    /// Overlaps gold, but does not agree in what the schema asks for.
+    pub incorrect: u64,
+    /// Overlaps gold where the schema gives half the credit for that.
+    pub partial: u64,
+    /// Gold without a prediction.
+    pub missed: u64,
+    /// Prediction without gold.
+    pub spurious: u64,
+}
+
+impl Matches {
+    /// Number of predicted entities.
+    pub fn actual(self) -> u64 {
+        self.correct + self.incorrect + self.partial + self.spurious
+    }
+
+    /// Number of gold entities.
+    pub fn possible(self) -> u64 {
+        self.correct + self.incorrect + self.partial + self.missed
+    }
+
+    /// Only entirely correct entities are true positives.
+    pub fn counts(self) -> Counts {
+        Counts { tp: self.correct, fp: self.actual() - self.correct, fn_: self.possible() - self.correct }
+    }
+
+    /// A partial match has half the credit.
+    pub fn prf(self) -> Prf {
+        let credit = self.correct as f64 + 0.5 * self.partial as f64;
+        Prf::new(credit, self.actual() as f64, self.possible() as f64)
+    }
+
+    /// Counts of half entities, so that half the credit is a whole number.
+    pub(crate) fn halves(self) -> Counts {
+        let tp = 2 * self.correct + self.partial;
+        Counts { tp, fp: 2 * self.actual() - tp, fn_: 2 * self.possible() - tp }
+    }
+}
+
+impl AddAssign for Matches {
+    fn add_assign(&mut self, other: Self) {
+        self.correct += other.correct;
+        self.incorrect += other.incorrect;
+        self.partial += other.partial;
+        self.missed += other.missed;
+        self.spurious += other.spurious;
     }
 }
 
@@ -105,7 +168,16 @@ pub struct Scores {
     pub per_type: BTreeMap<String, Score>,
 }
 
-/// The micro counts of every sentence, in order: what resampling needs.
+impl Scores {
+    pub(crate) fn new(convention: Convention, micro: Score, per_type: BTreeMap<String, Score>) -> Self {
+        let macro_ = Prf::mean(per_type.values().map(|s| (&s.prf, 1.0)));
+        let weighted = Prf::mean(per_type.values().map(|s| (&s.prf, s.support as f64)));
+        Self { convention, signature: convention.signature().to_string(), micro, macro_, weighted, per_type }
+    }
+}
+
+/// The micro counts of every sentence, in order: what resampling needs. Under nervaluate's schemata they count *half*
+/// entities, because a partial match has half the credit.
 ///
 /// `precision = Σtp / Σ(tp + fp)`, `recall = Σtp / Σ(tp + fn)` over any multiset of sentences.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

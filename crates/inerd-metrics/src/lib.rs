@@ -8,7 +8,11 @@
 //! stage stores: every convention, the taxonomy, and per-sentence counts from which any later comparison of arms can
 //! be resampled without seeing a model again.
 
+#![cfg_attr(test, expect(clippy::float_cmp, reason = "figures known by hand are compared exactly"))]
+
+pub mod analysis;
 mod convention;
+mod conventions;
 mod counts;
 mod error;
 mod hallucination;
@@ -16,17 +20,22 @@ mod interval;
 mod report;
 mod score;
 mod signature;
+pub mod statistics;
+mod tags;
+mod tally;
 #[cfg(test)]
 mod testing;
 
 pub use convention::{Convention, UnknownConvention};
-pub use counts::{Counts, Prf, Score, Scores, SentenceCounts};
+pub use conventions::normalise;
+pub use counts::{Counts, Matches, Prf, Score, Scores, SentenceCounts};
 pub use error::MetricsError;
 pub use hallucination::{HallucinationClass, Hallucinations, classify, hallucinations};
 pub use interval::{Rate, clopper_pearson, wilson};
 pub use report::{SCORE_FORMAT, ScoreReport};
 pub use score::{score, score_spans};
 pub use signature::Signature;
+pub use tags::{Scheme, TagRules, UnknownScheme, score_tags, score_tags_per_sentence};
 
 /// The crate's result.
 pub type Result<T> = std::result::Result<T, MetricsError>;

@@ -1,9 +1,8 @@
-use std::collections::HashMap;
-
 use inerd_text::{Generation, Schema, Sentence};
 
-use crate::counts::{Counts, Prf, Score, Scores, SentenceCounts};
-use crate::{Convention, MetricsError, Result};
+use crate::counts::{Scores, SentenceCounts};
+use crate::tally::Tally;
+use crate::{Convention, MetricsError, Result, conventions};
 
 /// Pairs gold sentences with answers, by position. Ids must agree wherever both sides have one.
 pub(crate) fn pair<'a>(
@@ -45,100 +44,36 @@ pub(crate) fn tally(
     convention: Convention,
     gold: &[Sentence],
     predicted: &[Generation],
-    _schema: &Schema,
+    schema: &Schema,
 ) -> Result<(Scores, SentenceCounts)> {
+    let pairs = pair(gold, predicted)?;
     let mut tally = Tally::with_capacity(gold.len());
     let mut matched = Vec::new();
-    for (sentence, generation) in pair(gold, predicted)? {
+    for (sentence, generation) in pairs {
         match convention {
-            Convention::Span => count_spans(sentence, generation, &mut matched, &mut tally),
+            Convention::Span => conventions::spans(sentence, generation, &mut matched, &mut tally),
+            Convention::Seqeval | Convention::SeqevalStrict => conventions::tagged(sentence, generation, &mut tally),
+            Convention::Authors => conventions::authors(sentence, generation, schema, &mut tally),
+            Convention::UniversalNer => conventions::universal_ner(sentence, generation, &mut tally),
+            Convention::Gner => conventions::gner(sentence, generation, schema, &mut tally),
+            Convention::Gollie => conventions::gollie(sentence, generation, schema, &mut tally),
+            Convention::Padellm => conventions::padellm(sentence, generation, &mut tally),
+            Convention::NervaluateStrict
+            | Convention::NervaluateExact
+            | Convention::NervaluatePartial
+            | Convention::NervaluateType => {
+                conventions::nervaluate(convention, sentence, generation, schema, &mut tally);
+            }
         }
         tally.end_sentence();
     }
     Ok(tally.finish(convention))
 }
 
-/// A predicted span is correct where gold has it with the same type; each gold entity is matched at most once.
-fn count_spans<'a>(sentence: &'a Sentence, generation: &'a Generation, matched: &mut Vec<bool>, tally: &mut Tally<'a>) {
-    let gold = &sentence.entities;
-    matched.clear();
-    matched.resize(gold.len(), false);
-    for prediction in &generation.predictions {
-        let counterpart = prediction.span.and_then(|span| {
-            let mut candidates = gold.iter().zip(matched.iter_mut());
-            candidates.find(|(g, taken)| !**taken && g.span == span && g.kind == prediction.kind)
-        });
-        if let Some((_, taken)) = counterpart {
-            *taken = true;
-            tally.tp(&prediction.kind);
-        } else {
-            tally.fp(&prediction.kind);
-        }
-    }
-    for (entity, _) in gold.iter().zip(&*matched).filter(|(_, taken)| !**taken) {
-        tally.fn_(&entity.kind);
-    }
-}
-
-/// Adds up counts over all sentences, over each sentence and over each type.
-#[derive(Debug, Default)]
-pub(crate) struct Tally<'a> {
-    slots: HashMap<&'a str, usize>,
-    types: Vec<(&'a str, Counts)>,
-    sentence: Counts,
-    sentences: SentenceCounts,
-}
-
-impl<'a> Tally<'a> {
-    pub(crate) fn with_capacity(sentences: usize) -> Self {
-        Self { sentences: SentenceCounts::with_capacity(sentences), ..Self::default() }
-    }
-
-    fn of_type(&mut self, kind: &'a str) -> &mut Counts {
-        let types = &mut self.types;
-        let slot = *self.slots.entry(kind).or_insert_with(|| {
-            types.push((kind, Counts::default()));
-            types.len() - 1
-        });
-        &mut types[slot].1
-    }
-
-    pub(crate) fn tp(&mut self, kind: &'a str) {
-        self.of_type(kind).tp += 1;
-        self.sentence.tp += 1;
-    }
-
-    pub(crate) fn fp(&mut self, kind: &'a str) {
-        self.of_type(kind).fp += 1;
-        self.sentence.fp += 1;
-    }
-
-    pub(crate) fn fn_(&mut self, kind: &'a str) {
-        self.of_type(kind).fn_ += 1;
-        self.sentence.fn_ += 1;
-    }
-
-    pub(crate) fn end_sentence(&mut self) {
-        self.sentences.push(std::mem::take(&mut self.sentence));
-    }
-
-    pub(crate) fn finish(self, convention: Convention) -> (Scores, SentenceCounts) {
-        let per_type = self.types.into_iter().map(|(kind, counts)| (kind.to_owned(), Score::from(counts)));
-        (Scores::new(convention, self.sentences.total().into(), per_type.collect()), self.sentences)
-    }
-}
-
-impl Scores {
-    fn new(convention: Convention, micro: Score, per_type: std::collections::BTreeMap<String, Score>) -> Self {
-        let macro_ = Prf::mean(per_type.values().map(|s| (&s.prf, 1.0)));
-        let weighted = Prf::mean(per_type.values().map(|s| (&s.prf, s.support as f64)));
-        Self { convention, signature: convention.signature().to_string(), micro, macro_, weighted, per_type }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counts::{Counts, Prf, Score};
     use crate::testing::{answer, japan};
 
     #[test]
@@ -152,6 +87,33 @@ mod tests {
         assert_eq!(scores.micro.support, 3);
         assert_eq!(scores.per_type["LOC"].counts, scores.micro.counts);
         assert_eq!(scores.macro_, scores.micro.prf);
+    }
+
+    #[test]
+    fn the_worked_case_under_every_convention() {
+        let (gold, predicted) = japan();
+        let schema = Schema::new(["LOC"]);
+        let f1 = |convention| {
+            let scores =
+                score(convention, std::slice::from_ref(&gold), std::slice::from_ref(&predicted), &schema).unwrap();
+            format!("{:.1}", 100.0 * scores.micro.prf.f1)
+        };
+        for (convention, expected) in [
+            (Convention::Span, "66.7"),
+            (Convention::Seqeval, "80.0"),
+            (Convention::SeqevalStrict, "80.0"),
+            (Convention::Authors, "80.0"),
+            (Convention::UniversalNer, "80.0"),
+            (Convention::Gner, "100.0"),
+            (Convention::Gollie, "80.0"),
+            (Convention::Padellm, "80.0"),
+            (Convention::NervaluateStrict, "66.7"),
+            (Convention::NervaluateExact, "66.7"),
+            (Convention::NervaluatePartial, "66.7"),
+            (Convention::NervaluateType, "66.7"),
+        ] {
+            assert_eq!(f1(convention), expected, "{convention}");
+        }
     }
 
     #[test]
