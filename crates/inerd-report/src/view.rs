@@ -93,8 +93,11 @@ impl<'a> View<'a> {
             missing.insert(cell.seed, reason);
         }
         let present: BTreeSet<u64> = cells.iter().map(|c| c.seed).collect();
-        for seed in self.input.experiment.seeds.iter().filter(|s| !present.contains(s)) {
-            missing.insert(*seed, "not planned".to_owned());
+        // Where the experiment has no cell at all, none is missing: the arm is not meant for the dataset.
+        if !cells.is_empty() {
+            for seed in self.input.experiment.seeds.iter().filter(|s| !present.contains(s)) {
+                missing.insert(*seed, "not planned".to_owned());
+            }
         }
         let numbers: Vec<f64> = values.iter().map(|(_, v)| *v).collect();
         let (mean, deviation) = mean_and_deviation(&numbers);

@@ -1,12 +1,12 @@
 //! Arms side by side on every dataset: mean, deviation, and every seed.
 
-use plotters::style::BLACK;
 use polars::prelude::{Column as Series, NamedFrom as _};
 
 use super::chart::{Axis, Chart, Column, Key, Outcome, Plot, TICK, wrap};
 use super::{Figure, Points};
 use crate::Error;
-use crate::draw::style::{HAIRLINE, LINE, Look, Marker, Tag, Trace, solid};
+use crate::draw::scene::Colour;
+use crate::draw::style::{GRID, HAIRLINE, LINE, Look, Marker, Tag, Trace, solid};
 use crate::frame::frame;
 use crate::view::View;
 
@@ -94,10 +94,8 @@ pub(super) fn figure<'a>(view: &'a View<'a>) -> Result<Option<Figure<'a>>, Error
 
 fn draw_slots(chart: &mut Chart<'_, '_>, slots: &[Slot], datasets: usize) -> Outcome {
     let (low, high) = (chart.y_range().start, chart.y_range().end);
-    let _ = BLACK;
     let between = (1..datasets).map(|i| vec![(i as f64, low), (i as f64, high)]);
-    let grey = crate::draw::scene::Colour { rgb: (200, 200, 200), alpha: 1.0 };
-    chart.draw_series(between.map(|ends| Trace::new(ends, solid(grey, HAIRLINE))))?;
+    chart.draw_series(between.map(|ends| Trace::new(ends, solid(Colour { rgb: GRID, alpha: 1.0 }, HAIRLINE))))?;
     for slot in slots {
         let look = Look::of(slot.row);
         let beside = slot.x + 0.025;
