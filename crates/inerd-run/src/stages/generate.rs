@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use inerd_decoding::{Automaton, Codec, RuleSettings, State};
-use inerd_experiment::{Format, GenerateStage, Granularity, Rules, Strategy, Style, TokenizerRef, TypeSet, Weights};
+use inerd_decoding::{Automaton, Codec, EntityOrder, FormatSettings, Layout, RuleSettings, State, TypeNames};
+use inerd_experiment::{
+    Format, GenerateStage, Granularity, Order, Rules, Strategy, Style, TokenizerRef, TypeSet, Verbalise, Weights,
+};
 use inerd_lm::{Allowed, Constraint, LanguageModel, Request, Settings, Tokenizer, generate};
 use inerd_text::{Generation, Schema, Sentence};
 
@@ -43,6 +45,7 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &GenerateStage) -> Result<(), Error
     let codec = codec(&tokenizer, &stage.format, Schema::union(&schemas))?;
     let answering = Answering {
         model: &model,
+        tokenizer: &tokenizer,
         codec: &codec,
         rules: rules(&settings.rules, settings.granularity)?,
         max_new_tokens: settings.max_new_tokens,
@@ -57,6 +60,7 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &GenerateStage) -> Result<(), Error
 /// A model with everything it needs to answer sentences.
 pub(crate) struct Answering<'a> {
     pub(crate) model: &'a LanguageModel,
+    pub(crate) tokenizer: &'a Arc<Tokenizer>,
     pub(crate) codec: &'a Codec,
     pub(crate) rules: inerd_decoding::Rules,
     pub(crate) max_new_tokens: usize,
@@ -74,7 +78,7 @@ impl Answering<'_> {
                 return Err(Error::SentenceTooLong { id: sentence.id.clone(), length: prompt.len() + 1, context });
             }
             let automaton = self.codec.automaton(&sentence.text, &self.rules);
-            requests.push(Request { prompt, constraint: Box::new(Masked::new(automaton)) });
+            requests.push(Request { prompt, constraint: Box::new(Masked::new(automaton, Arc::clone(self.tokenizer))) });
         }
         let settings = Settings {
             batch: self.batch,
@@ -119,12 +123,13 @@ struct Masked {
     automaton: Automaton,
     state: State,
     scratch: Vec<u32>,
+    vocabulary: Arc<Tokenizer>,
 }
 
 impl Masked {
-    fn new(automaton: Automaton) -> Self {
+    fn new(automaton: Automaton, vocabulary: Arc<Tokenizer>) -> Self {
         let state = automaton.start();
-        Self { automaton, state, scratch: Vec::new() }
+        Self { automaton, state, scratch: Vec::new(), vocabulary }
     }
 }
 
@@ -138,35 +143,67 @@ impl Constraint for Masked {
     }
 
     fn forced(&mut self, run: &mut Vec<u32>) {
-        self.automaton.forced(&self.state, run);
+        // Rules that may give way must be asked at every step: nothing is certain beforehand.
+        if !self.watches_free_choice() {
+            self.automaton.forced(&self.state, run);
+        }
     }
 
     fn advance(&mut self, token: u32) {
-        // Generation feeds back allowed tokens only.
+        // A token that the rules gave way to leaves the automaton where it is, as in the authors' code.
         let accepted = self.automaton.advance(&mut self.state, token);
-        debug_assert!(accepted.is_ok(), "the automaton refused a token that it had allowed");
+        debug_assert!(accepted.is_ok() || self.watches_free_choice(), "the automaton refused what it had allowed");
+    }
+
+    fn watches_free_choice(&self) -> bool {
+        self.automaton.masked_score().is_finite()
+    }
+
+    fn gives_way_to(&self, token: u32) -> bool {
+        self.automaton.is_bypassed(token, self.vocabulary.token_bytes(token))
     }
 }
 
 pub(crate) fn codec(tokenizer: &Arc<Tokenizer>, format: &Format, schema: Schema) -> Result<Codec, Error> {
-    let plain = format.style == Style::TypeFirst && !format.type_list && !format.dataset_cue;
-    if !plain {
-        return Err(Error::Unsupported("only the paper's answer format is there yet".to_owned()));
+    if format.dataset_cue || format.special_tokens || format.verbalise == Verbalise::Described {
+        return Err(Error::Unsupported(
+            "`format.dataset_cue`, `special_tokens` and `verbalise = \"described\"` are not there yet".to_owned(),
+        ));
     }
     let settings = inerd_decoding::FormatSettings {
+        layout: match format.style {
+            Style::TypeFirst => Layout::Paper,
+            Style::ContentFirst => Layout::ContentFirst,
+            Style::Inline => Layout::Inline,
+            Style::Json => Layout::Json,
+        },
         combine: format.combine.clone(),
+        // The codec puts spaces around separators by itself, where the tokenizer wants them.
         tcs: format.type_separator.trim().to_owned(),
         es: format.entity_separator.trim().to_owned(),
-        ..Default::default()
+        entity_order: match format.order {
+            Order::Text => EntityOrder::Text,
+            Order::Type => EntityOrder::Type,
+            Order::Random => EntityOrder::Random,
+        },
+        type_names: match format.verbalise {
+            Verbalise::Symbols => TypeNames::Symbols,
+            // Cards give natural words already.
+            Verbalise::Raw | Verbalise::Normalised | Verbalise::Described => TypeNames::Raw,
+        },
+        types_in_prompt: format.type_list,
+        ..FormatSettings::default()
     };
     Ok(Codec::new(Arc::new(Vocabulary(Arc::clone(tokenizer))), settings, schema)?)
 }
 
 pub(crate) fn rules(names: &Rules, granularity: Granularity) -> Result<inerd_decoding::Rules, Error> {
-    if granularity == Granularity::Text {
-        return Err(Error::Unsupported("`generate.granularity = \"text\"` is not there yet".to_owned()));
-    }
-    RuleSettings::new(names.iter()).map(|r| r.rules()).map_err(|e| Error::Unsupported(e.to_string()))
+    let mut rules = RuleSettings::new(names.iter()).map_err(|e| Error::Unsupported(e.to_string()))?.rules();
+    rules.granularity = match granularity {
+        Granularity::Token => inerd_decoding::Granularity::Token,
+        Granularity::Text => inerd_decoding::Granularity::Text,
+    };
+    Ok(rules)
 }
 
 pub(crate) fn tokenizer(context: &Context, tokenizer: &TokenizerRef) -> Result<Arc<Tokenizer>, Error> {
