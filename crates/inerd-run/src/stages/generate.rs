@@ -198,12 +198,11 @@ pub(crate) fn codec(tokenizer: &Arc<Tokenizer>, format: &Format, schema: Schema)
 }
 
 pub(crate) fn rules(names: &Rules, granularity: Granularity) -> Result<inerd_decoding::Rules, Error> {
-    let mut rules = RuleSettings::new(names.iter()).map_err(|e| Error::Unsupported(e.to_string()))?.rules();
-    rules.granularity = match granularity {
+    let rules = RuleSettings::new(names.iter()).map_err(|e| Error::Unsupported(e.to_string()))?.rules();
+    Ok(rules.at(match granularity {
         Granularity::Token => inerd_decoding::Granularity::Token,
         Granularity::Text => inerd_decoding::Granularity::Text,
-    };
-    Ok(rules)
+    }))
 }
 
 pub(crate) fn tokenizer(context: &Context, tokenizer: &TokenizerRef) -> Result<Arc<Tokenizer>, Error> {
