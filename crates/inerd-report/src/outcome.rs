@@ -1,0 +1,136 @@
+//! What became of every prediction of a sentence: the words of the sentence browser and of the error analysis.
+
+use inerd_text::{Entity, Prediction, Span};
+use serde::Serialize;
+
+/// What became of a prediction. The order is the page's code for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(into = "u8")]
+pub(crate) enum Outcome {
+    Correct,
+    /// The right place, another type.
+    WrongType,
+    /// The right type, overlapping the right place.
+    Boundary,
+    /// Another type, overlapping.
+    Both,
+    /// Nothing there in gold.
+    Spurious,
+    /// No place in the text.
+    NotInText,
+}
+
+impl From<Outcome> for u8 {
+    fn from(outcome: Outcome) -> Self {
+        outcome as Self
+    }
+}
+
+impl Outcome {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Correct, Self::WrongType, Self::Boundary, Self::Both, Self::Spurious, Self::NotInText];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Correct => "correct",
+            Self::WrongType => "wrong type",
+            Self::Boundary => "wrong boundary",
+            Self::Both => "wrong type and boundary",
+            Self::Spurious => "spurious",
+            Self::NotInText => "not in the text",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Comparison {
+    /// Of every prediction, with the gold entity that it is compared with.
+    pub(crate) outcomes: Vec<(Outcome, Option<usize>)>,
+    /// Gold entities that no prediction overlaps.
+    pub(crate) missed: Vec<usize>,
+}
+
+impl Comparison {
+    /// Every prediction is correct and every gold entity was predicted.
+    pub(crate) fn exact(&self, gold: usize) -> bool {
+        self.outcomes.len() == gold && self.outcomes.iter().all(|(o, _)| *o == Outcome::Correct)
+    }
+}
+
+/// A gold entity is matched exactly at most once: of two equal predictions the second one is spurious. A prediction
+/// that matches nothing is compared with an unmatched gold entity, first in the same place, then an overlapping one of
+/// its type, then any overlapping one.
+pub(crate) fn compare(gold: &[Entity], predictions: &[Prediction]) -> Comparison {
+    let mut matched = vec![false; gold.len()];
+    let exact: Vec<Option<usize>> = (predictions.iter())
+        .map(|p| {
+            let span = p.span?;
+            let found = (0..gold.len()).find(|&i| !matched[i] && gold[i].span == span && gold[i].kind == p.kind)?;
+            matched[found] = true;
+            Some(found)
+        })
+        .collect();
+    let outcomes: Vec<(Outcome, Option<usize>)> = (predictions.iter().zip(exact))
+        .map(|(prediction, exact)| match (exact, prediction.span) {
+            (Some(i), _) => (Outcome::Correct, Some(i)),
+            (None, None) => (Outcome::NotInText, None),
+            (None, Some(span)) => nearest(gold, &matched, span, &prediction.kind),
+        })
+        .collect();
+    let missed = (0..gold.len()).filter(|i| outcomes.iter().all(|(_, found)| *found != Some(*i))).collect();
+    Comparison { outcomes, missed }
+}
+
+fn nearest(gold: &[Entity], matched: &[bool], span: Span, kind: &str) -> (Outcome, Option<usize>) {
+    let find = |fits: &dyn Fn(&Entity) -> bool| (0..gold.len()).find(|&i| !matched[i] && fits(&gold[i]));
+    let candidates = [
+        (Outcome::WrongType, find(&|g| g.span == span)),
+        (Outcome::Boundary, find(&|g| g.span.overlaps(span) && g.kind == kind)),
+        (Outcome::Both, find(&|g| g.span.overlaps(span))),
+    ];
+    candidates.into_iter().find(|(_, found)| found.is_some()).unwrap_or((Outcome::Spurious, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn predicted(kind: &str, span: Option<(usize, usize)>) -> Prediction {
+        Prediction { kind: kind.into(), surface: "x".into(), span: span.map(|(s, e)| Span::new(s, e)), confidence: None }
+    }
+
+    #[test]
+    fn every_outcome_is_told_apart() {
+        use Outcome::{Both, Boundary, Correct, NotInText, Spurious, WrongType};
+        let gold = [
+            Entity::new("Person", 0, 3),
+            Entity::new("Person", 10, 20),
+            Entity::new("Location", 30, 40),
+            Entity::new("Location", 50, 60),
+            Entity::new("Location", 70, 80),
+        ];
+        let predictions = [
+            predicted("Person", Some((0, 3))),
+            predicted("Location", Some((10, 20))),
+            predicted("Location", Some((30, 35))),
+            predicted("Person", Some((50, 55))),
+            predicted("Person", Some((90, 95))),
+            predicted("Person", None),
+            predicted("Person", Some((0, 3))),
+        ];
+        let comparison = compare(&gold, &predictions);
+        let expected =
+            [(Correct, Some(0)), (WrongType, Some(1)), (Boundary, Some(2)), (Both, Some(3)), (Spurious, None), (NotInText, None), (Spurious, None)];
+        assert_eq!(comparison.outcomes, expected);
+        assert_eq!(comparison.missed, [4]);
+        assert!(!comparison.exact(5));
+    }
+
+    #[test]
+    fn exact_means_nothing_too_many_and_nothing_missed() {
+        let gold = [Entity::new("Person", 0, 3)];
+        assert!(compare(&gold, &[predicted("Person", Some((0, 3)))]).exact(1));
+        assert!(!compare(&gold, &[]).exact(1));
+        assert!(compare(&[], &[]).exact(0));
+    }
+}

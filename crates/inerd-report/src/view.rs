@@ -1,0 +1,222 @@
+//! The input, grouped as tables and figures need it: rows (an arm at a setting) × datasets × seeds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
+
+use inerd_metrics::{Convention, Prf};
+
+use crate::Error;
+use crate::input::{Cell, ReportInput, Status};
+
+/// An arm at one setting of its axes: a row of the tables, a series of the figures.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Row {
+    pub(crate) arm: String,
+    pub(crate) axes: BTreeMap<String, String>,
+    /// The arm and those axes that tell it from the arm's other rows.
+    pub(crate) name: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct View<'a> {
+    pub(crate) input: &'a ReportInput,
+    /// By which the experiment is decided.
+    pub(crate) metric: Metric,
+    /// In the order in which the experiment declares them.
+    pub(crate) rows: Vec<Row>,
+    pub(crate) datasets: Vec<String>,
+    groups: BTreeMap<(usize, usize), Vec<&'a Cell>>,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(input: &'a ReportInput) -> Result<Self, Error> {
+        let metric = input.experiment.metric.parse()?;
+        let mut keys: Vec<(&str, &BTreeMap<String, String>)> = Vec::new();
+        let mut datasets: Vec<String> = Vec::new();
+        for cell in &input.cells {
+            if !keys.contains(&(&cell.arm, &cell.axes)) {
+                keys.push((&cell.arm, &cell.axes));
+            }
+            if !datasets.contains(&cell.dataset) {
+                datasets.push(cell.dataset.clone());
+            }
+        }
+        let rows: Vec<Row> = (keys.iter())
+            .map(|&(arm, axes)| {
+                let same_arm: Vec<_> = keys.iter().filter(|(a, _)| *a == arm).map(|(_, axes)| *axes).collect();
+                Row { arm: arm.to_owned(), axes: axes.clone(), name: row_name(arm, axes, &same_arm) }
+            })
+            .collect();
+        let mut groups: BTreeMap<(usize, usize), Vec<&Cell>> = BTreeMap::new();
+        for cell in &input.cells {
+            let row = keys.iter().position(|&key| key == (cell.arm.as_str(), &cell.axes));
+            let dataset = datasets.iter().position(|d| *d == cell.dataset);
+            if let (Some(row), Some(dataset)) = (row, dataset) {
+                groups.entry((row, dataset)).or_default().push(cell);
+            }
+        }
+        for cells in groups.values_mut() {
+            cells.sort_by_key(|cell| cell.seed);
+        }
+        Ok(Self { input, metric, rows, datasets, groups })
+    }
+
+    /// The cells of a row on a dataset, by seed.
+    pub(crate) fn cells(&self, row: usize, dataset: usize) -> &[&'a Cell] {
+        self.groups.get(&(row, dataset)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every (row, dataset) that the experiment has, rows first.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (usize, usize, &[&'a Cell])> {
+        self.groups.iter().map(|(&(row, dataset), cells)| (row, dataset, cells.as_slice()))
+    }
+
+    /// The primary metric in points, 0 to 100.
+    pub(crate) fn value(&self, cell: &Cell) -> Option<f64> {
+        let scores = cell.scores.as_ref()?.scores.get(&self.metric.convention)?;
+        Some(100.0 * self.metric.kind.of(&scores.micro.prf))
+    }
+
+    pub(crate) fn summary(&self, row: usize, dataset: usize) -> Summary {
+        self.summarise(self.cells(row, dataset), |cell| self.value(cell))
+    }
+
+    /// Mean and deviation of any number that cells have.
+    pub(crate) fn summarise(&self, cells: &[&Cell], value: impl Fn(&Cell) -> Option<f64>) -> Summary {
+        let values: Vec<(u64, f64)> = cells.iter().filter_map(|c| value(c).map(|v| (c.seed, v))).collect();
+        let mut missing: BTreeMap<u64, String> = BTreeMap::new();
+        for cell in cells.iter().filter(|c| value(c).is_none()) {
+            let reason = match &cell.status {
+                Status::Missing { reason } => reason.clone(),
+                Status::Done => "not scored".to_owned(),
+            };
+            missing.insert(cell.seed, reason);
+        }
+        let present: BTreeSet<u64> = cells.iter().map(|c| c.seed).collect();
+        // Where the experiment has no cell at all, none is missing: the arm is not meant for the dataset.
+        if !cells.is_empty() {
+            for seed in self.input.experiment.seeds.iter().filter(|s| !present.contains(s)) {
+                missing.insert(*seed, "not planned".to_owned());
+            }
+        }
+        let numbers: Vec<f64> = values.iter().map(|(_, v)| *v).collect();
+        let (mean, deviation) = mean_and_deviation(&numbers);
+        Summary { expected: values.len() + missing.len(), values, missing, mean, deviation }
+    }
+
+    /// The signature of the primary metric; of all of them where cells disagree.
+    pub(crate) fn signature(&self) -> String {
+        let scores = self.input.cells.iter().filter_map(|c| c.scores.as_ref()?.scores.get(&self.metric.convention));
+        let signatures: BTreeSet<&str> = scores.map(|s| s.signature.as_str()).collect();
+        signatures.into_iter().collect::<Vec<_>>().join(" and ")
+    }
+}
+
+/// `f1.span`: a kind and a convention. Micro-averaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Metric {
+    pub(crate) kind: MetricKind,
+    pub(crate) convention: Convention,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MetricKind {
+    F1,
+    Precision,
+    Recall,
+}
+
+impl MetricKind {
+    pub(crate) fn of(self, prf: &Prf) -> f64 {
+        match self {
+            Self::F1 => prf.f1,
+            Self::Precision => prf.precision,
+            Self::Recall => prf.recall,
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::F1 => "F1",
+            Self::Precision => "Precision",
+            Self::Recall => "Recall",
+        }
+    }
+}
+
+impl FromStr for Metric {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let (kind, convention) = text.split_once('.').unwrap_or((text, "span"));
+        let kind = match kind {
+            "f1" => MetricKind::F1,
+            "precision" => MetricKind::Precision,
+            "recall" => MetricKind::Recall,
+            _ => return Err(Error::Metric { metric: text.to_owned() }),
+        };
+        Ok(Self { kind, convention: convention.parse()? })
+    }
+}
+
+/// The arm's name with the axes in which it differs from the arm's other settings: `merged (size 100)`.
+fn row_name(arm: &str, axes: &BTreeMap<String, String>, same_arm: &[&BTreeMap<String, String>]) -> String {
+    let telling: Vec<String> = (axes.iter())
+        .filter(|(axis, value)| same_arm.iter().any(|other| other.get(*axis) != Some(*value)))
+        .map(|(axis, value)| format!("{} {value}", axis.rsplit('.').next().unwrap_or(axis)))
+        .collect();
+    if telling.is_empty() { arm.to_owned() } else { format!("{arm} ({})", telling.join(", ")) }
+}
+
+/// What is known about one row on one dataset. Nothing is averaged over what isn't there.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Summary {
+    /// (seed, value), by seed.
+    pub(crate) values: Vec<(u64, f64)>,
+    /// Seed → why it has no value.
+    pub(crate) missing: BTreeMap<u64, String>,
+    pub(crate) expected: usize,
+    pub(crate) mean: Option<f64>,
+    /// Sample deviation; `None` below three seeds, where it means nothing.
+    pub(crate) deviation: Option<f64>,
+}
+
+impl Summary {
+    pub(crate) fn n(&self) -> usize {
+        self.values.len()
+    }
+
+    pub(crate) fn complete(&self) -> bool {
+        self.missing.is_empty() && !self.values.is_empty()
+    }
+}
+
+fn mean_and_deviation(values: &[f64]) -> (Option<f64>, Option<f64>) {
+    if values.is_empty() {
+        return (None, None);
+    }
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let squares = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
+    (Some(mean), (values.len() >= 3).then(|| (squares / (n - 1.0)).sqrt()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deviation_is_of_the_seeds_alone() {
+        assert_eq!(mean_and_deviation(&[60.0, 61.0, 62.0]), (Some(61.0), Some(1.0)));
+        assert_eq!(mean_and_deviation(&[60.0, 61.0]), (Some(60.5), None));
+        assert_eq!(mean_and_deviation(&[]), (None, None));
+    }
+
+    #[test]
+    fn a_row_is_named_by_what_tells_it_apart() {
+        let axes = |size: &str| BTreeMap::from([("coarse.size".into(), size.into()), ("lr".into(), "1e-4".into())]);
+        let (small, large) = (axes("100"), axes("1000"));
+        assert_eq!(row_name("merged", &small, &[&small, &large]), "merged (size 100)");
+        assert_eq!(row_name("merged", &small, &[&small]), "merged");
+    }
+}
