@@ -212,6 +212,11 @@ impl Rules {
         self
     }
 
+    /// The same limits and granularity, without any rule.
+    pub(crate) const fn emptied(self) -> Self {
+        Self { set: 0, authors_code: false, ..self }
+    }
+
     #[must_use]
     pub const fn without(mut self, rule: Rule) -> Self {
         self.set &= !rule.bit();
@@ -236,6 +241,16 @@ impl Rules {
     pub const fn at(mut self, granularity: Granularity) -> Self {
         self.granularity = granularity;
         self
+    }
+
+    /// The longest content in words, if there is a limit.
+    pub fn max_span(&self) -> Option<u32> {
+        self.contains(Rule::MaxSpan).then_some(self.max_span)
+    }
+
+    /// The most entities, if there is a limit.
+    pub fn max_entities(&self) -> Option<u32> {
+        self.contains(Rule::MaxEntities).then_some(self.max_entities)
     }
 
     pub const fn granularity(&self) -> Granularity {
@@ -314,8 +329,13 @@ fn add(rules: &mut Rules, name: &str) -> Result<(), InvalidRules> {
     }
     let (key, limit) = name.split_once('=').map_or((name, None), |(key, limit)| (key.trim(), Some(limit.trim())));
     let Some(doc) = Rule::TABLE.iter().find(|doc| doc.name == key) else {
-        let known: Vec<&str> = PRESETS.iter().map(|(n, _)| *n).chain(Rule::TABLE.iter().map(|d| d.name)).collect();
-        return Err(InvalidRules(format!("unknown rule `{key}`; known are {}", known.join(", "))));
+        let known = || PRESETS.iter().map(|(name, _)| *name).chain(Rule::TABLE.iter().map(|doc| doc.name));
+        let nearest = known().min_by_key(|name| distance(name, key)).unwrap_or_default();
+        let all: Vec<&str> = known().collect();
+        return Err(InvalidRules(format!(
+            "unknown rule `{key}`; did you mean `{nearest}`? known are {}",
+            all.join(", ")
+        )));
     };
     let field = match doc.rule {
         Rule::MaxSpan => Some(&mut rules.max_span),
@@ -333,6 +353,21 @@ fn add(rules: &mut Rules, name: &str) -> Result<(), InvalidRules> {
     }
     *rules = rules.with(doc.rule);
     Ok(())
+}
+
+/// How many letters have to be added, dropped or changed (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.chars().enumerate() {
+            let changed = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row.last().copied().unwrap_or(0)
 }
 
 impl FromStr for RuleSettings {
