@@ -63,25 +63,31 @@ pub(crate) fn training(stage: &Training, parameters: f64) -> Training {
     own
 }
 
-/// Weights, cap and temperature say nothing about a single dataset.
-pub(crate) fn merge(merge: &Merge, names: &[String]) -> Merge {
-    let mut own = merge.clone();
+/// What a training corpus takes of its datasets, and the seed of the draws where anything is drawn.
+///
+/// Weights and temperature say nothing about a single dataset, and a cap on it is a cap on the whole.
+pub(crate) fn sampling(merge: &Merge, subset: &Subset, names: &[String], seed: u64) -> (Merge, Subset, Option<u64>) {
+    let mut merge = merge.clone();
+    let mut own = subset.clone();
     if names.len() < 2 {
-        own.cap = None;
-        own.temperature = 1.0;
-        own.weights.clear();
+        merge.temperature = 1.0;
+        merge.weights.clear();
+        if is(own.fraction, 1.0) {
+            let cap = merge.cap.take();
+            own.max_sentences = match (own.max_sentences, cap) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+        }
     }
-    own.weights.retain(|name, weight| names.contains(name) && !is(*weight, 1.0));
-    own
-}
-
-/// The subset, and the seed of its draw where anything is drawn.
-pub(crate) fn subset(subset: &Subset, merge: &Merge, seed: u64) -> (Subset, Option<u64>) {
-    let partial = !is(subset.fraction, 1.0) || subset.max_sentences.is_some() || subset.shots.is_some();
+    merge.weights.retain(|name, weight| names.contains(name) && !is(*weight, 1.0));
+    let partial = !is(own.fraction, 1.0) || own.max_sentences.is_some() || own.shots.is_some();
     let resampled = merge.cap.is_some() || !merge.weights.is_empty() || !is(merge.temperature, 1.0);
-    let mut own = if partial { subset.clone() } else { Subset::default() };
+    if !partial {
+        own = Subset::default();
+    }
     own.seed = None;
-    (own, (partial || resampled).then(|| subset.seed.unwrap_or(seed)))
+    (merge, own, (partial || resampled).then(|| subset.seed.unwrap_or(seed)))
 }
 
 /// Decoding settings, and the seed where anything is drawn.

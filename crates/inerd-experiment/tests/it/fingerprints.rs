@@ -286,7 +286,6 @@ fn keys_that_are_switched_off_do_not_run_things_again() {
         ("fine.mask", "paper"),
         ("fine.lora.rank", "64"),
         ("data.merge.weights", "{ a = 3.0 }"),
-        ("data.merge.cap", "3"),
         ("fine.subset.seed", "3"),
         ("pretrain.lr", "0.5"),
         ("generate.batch", "1"),
