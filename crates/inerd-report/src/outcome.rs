@@ -1,6 +1,6 @@
 //! What became of every prediction of a sentence: the words of the sentence browser and of the error analysis.
 
-use inerd_text::{Entity, Prediction, Span};
+use inerd_text::{Entity, Prediction};
 use serde::Serialize;
 
 /// What became of a prediction. The order is the page's code for it.
@@ -46,7 +46,7 @@ impl Outcome {
 pub(crate) struct Comparison {
     /// Of every prediction, with the gold entity that it is compared with.
     pub(crate) outcomes: Vec<(Outcome, Option<usize>)>,
-    /// Gold entities that no prediction overlaps.
+    /// Gold entities that no prediction was paired with.
     pub(crate) missed: Vec<usize>,
 }
 
@@ -57,46 +57,47 @@ impl Comparison {
     }
 }
 
-/// A gold entity is matched exactly at most once: of two equal predictions the second one is spurious. A prediction
-/// that matches nothing is compared with an unmatched gold entity, first in the same place, then an overlapping one of
-/// its type, then any overlapping one.
+/// Pairs every prediction with at most one gold entity and the other way round, as `inerd_metrics` does for its error
+/// analysis (a test holds the two together): first those that agree entirely, then those in the same place, then
+/// overlapping ones of the same type, then any overlapping ones; the largest overlap first.
 pub(crate) fn compare(gold: &[Entity], predictions: &[Prediction]) -> Comparison {
-    let mut matched = vec![false; gold.len()];
-    let exact: Vec<Option<usize>> = (predictions.iter())
-        .map(|p| {
-            let span = p.span?;
-            let found = (0..gold.len()).find(|&i| !matched[i] && gold[i].span == span && gold[i].kind == p.kind)?;
-            matched[found] = true;
-            Some(found)
-        })
+    let mut taken = vec![false; gold.len()];
+    let mut outcomes: Vec<(Outcome, Option<usize>)> = (predictions.iter())
+        .map(|p| (if p.span.is_some() { Outcome::Spurious } else { Outcome::NotInText }, None))
         .collect();
-    let outcomes: Vec<(Outcome, Option<usize>)> = (predictions.iter().zip(exact))
-        .map(|(prediction, exact)| match (exact, prediction.span) {
-            (Some(i), _) => (Outcome::Correct, Some(i)),
-            (None, None) => (Outcome::NotInText, None),
-            (None, Some(span)) => nearest(gold, &matched, span, &prediction.kind),
-        })
-        .collect();
-    let missed = (0..gold.len()).filter(|i| outcomes.iter().all(|(_, found)| *found != Some(*i))).collect();
-    Comparison { outcomes, missed }
-}
-
-fn nearest(gold: &[Entity], matched: &[bool], span: Span, kind: &str) -> (Outcome, Option<usize>) {
-    let find = |fits: &dyn Fn(&Entity) -> bool| (0..gold.len()).find(|&i| !matched[i] && fits(&gold[i]));
-    let candidates = [
-        (Outcome::WrongType, find(&|g| g.span == span)),
-        (Outcome::Boundary, find(&|g| g.span.overlaps(span) && g.kind == kind)),
-        (Outcome::Both, find(&|g| g.span.overlaps(span))),
-    ];
-    candidates.into_iter().find(|(_, found)| found.is_some()).unwrap_or((Outcome::Spurious, None))
+    for step in [Outcome::Correct, Outcome::WrongType, Outcome::Boundary, Outcome::Both] {
+        for (prediction, paired) in predictions.iter().zip(&mut outcomes) {
+            let Some(span) = prediction.span.filter(|_| paired.1.is_none()) else { continue };
+            let fits = |g: &Entity| match step {
+                Outcome::Correct => g.span == span && g.kind == prediction.kind,
+                Outcome::WrongType => g.span == span,
+                Outcome::Boundary => g.span.overlaps(span) && g.kind == prediction.kind,
+                _ => g.span.overlaps(span),
+            };
+            let overlap = |g: &Entity| g.span.end.min(span.end).saturating_sub(g.span.start.max(span.start));
+            let free = gold.iter().enumerate().filter(|(i, g)| !taken[*i] && fits(g));
+            if let Some((i, _)) = free.min_by_key(|(_, g)| std::cmp::Reverse(overlap(g))) {
+                taken[i] = true;
+                *paired = (step, Some(i));
+            }
+        }
+    }
+    Comparison { outcomes, missed: (0..gold.len()).filter(|&i| !taken[i]).collect() }
 }
 
 #[cfg(test)]
 mod tests {
+    use inerd_text::Span;
+
     use super::*;
 
     fn predicted(kind: &str, span: Option<(usize, usize)>) -> Prediction {
-        Prediction { kind: kind.into(), surface: "x".into(), span: span.map(|(s, e)| Span::new(s, e)), confidence: None }
+        Prediction {
+            kind: kind.into(),
+            surface: "x".into(),
+            span: span.map(|(s, e)| Span::new(s, e)),
+            confidence: None,
+        }
     }
 
     #[test]
@@ -119,8 +120,15 @@ mod tests {
             predicted("Person", Some((0, 3))),
         ];
         let comparison = compare(&gold, &predictions);
-        let expected =
-            [(Correct, Some(0)), (WrongType, Some(1)), (Boundary, Some(2)), (Both, Some(3)), (Spurious, None), (NotInText, None), (Spurious, None)];
+        let expected = [
+            (Correct, Some(0)),
+            (WrongType, Some(1)),
+            (Boundary, Some(2)),
+            (Both, Some(3)),
+            (Spurious, None),
+            (NotInText, None),
+            (Spurious, None),
+        ];
         assert_eq!(comparison.outcomes, expected);
         assert_eq!(comparison.missed, [4]);
         assert!(!comparison.exact(5));

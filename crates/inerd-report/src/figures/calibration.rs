@@ -93,7 +93,12 @@ pub(super) fn figure<'a>(view: &'a View<'a>) -> Result<Option<Figure<'a>>, Error
     let draw = {
         let (title, caption) = (title.clone(), caption.clone());
         move |column: Column| {
-            let key = |c: &Curve| Key { name: view.rows[c.row].name.clone(), look: Look::of(c.row), line: true, marker: true };
+            let key = |c: &Curve| Key {
+                name: view.rows[c.row].name.clone(),
+                look: Look::of(c.row),
+                line: true,
+                marker: true,
+            };
             let percent = |label: &str| {
                 let ticks = [0, 20, 40, 60, 80, 100].map(|v| (f64::from(v), v.to_string()));
                 Axis { label: label.to_owned(), low: 0.0, high: 100.0, ticks: ticks.into(), grid: true }
@@ -122,7 +127,13 @@ pub(super) fn figure<'a>(view: &'a View<'a>) -> Result<Option<Figure<'a>>, Error
                         let (rate, (x, _)) = (Rate::new(bin.correct, bin.count), at(bin));
                         let ends = vec![(x, 100.0 * rate.low), (x, 100.0 * rate.high)];
                         chart.draw_series([Trace::new(ends, solid(look.colour, HAIRLINE))])?;
-                        chart.draw_series([Marker { at: at(bin), look, radius: 0.9, filled: true, tag: tag.clone() }])?;
+                        chart.draw_series([Marker {
+                            at: at(bin),
+                            look,
+                            radius: 0.9,
+                            filled: true,
+                            tag: tag.clone(),
+                        }])?;
                     }
                 }
                 Ok(())

@@ -74,9 +74,10 @@ fn figure<'a>(view: &'a View<'a>, row: usize) -> Result<Option<Figure<'a>>, Erro
         })
         .collect();
     let title = format!("Type confusion of {arm}");
-    let caption = "Rows are gold types, columns predicted types, over all datasets and seeds; an entity counts as the type \
+    let caption =
+        "Rows are gold types, columns predicted types, over all datasets and seeds; an entity counts as the type \
                    that was predicted where it lies or overlaps it. Shades are shares of the row."
-        .to_owned();
+            .to_owned();
     let draw = {
         let (title, caption) = (title.clone(), caption.clone());
         move |column: Column| {

@@ -32,8 +32,11 @@ pub(super) fn figure<'a>(view: &'a View<'a>) -> Result<Option<Figure<'a>>, Error
     let mut names: Vec<String> = Vec::new();
     let mut tidy: Vec<(&str, &str, &Cell, String, f64, f64)> = Vec::new();
     for (row, dataset, cells) in view.groups() {
-        let cells: Vec<&Cell> =
-            cells.iter().copied().filter(|c| c.facts.masks.is_some() && cost(c).is_some() && view.value(c).is_some()).collect();
+        let cells: Vec<&Cell> = cells
+            .iter()
+            .copied()
+            .filter(|c| c.facts.masks.is_some() && cost(c).is_some() && view.value(c).is_some())
+            .collect();
         let (arm, data) = (view.rows[row].name.as_str(), view.datasets[dataset].as_str());
         let (seconds, quality) = (view.summarise(&cells, cost), view.summarise(&cells, |c| view.value(c)));
         let (Some(x), Some(y)) = (seconds.mean, quality.mean) else { continue };
@@ -41,7 +44,14 @@ pub(super) fn figure<'a>(view: &'a View<'a>) -> Result<Option<Figure<'a>>, Error
         let label = format!("{name}: {metric} {y:.2} at {x:.2} s per 1,000 sentences (n = {})", quality.n());
         for cell in &cells {
             if let (Some(x), Some(y)) = (cost(cell), view.value(cell)) {
-                tidy.push((arm, data, cell, cell.facts.masks.iter().flatten().cloned().collect::<Vec<_>>().join(" "), x, y));
+                tidy.push((
+                    arm,
+                    data,
+                    cell,
+                    cell.facts.masks.iter().flatten().cloned().collect::<Vec<_>>().join(" "),
+                    x,
+                    y,
+                ));
             }
         }
         let tag = points.name(&[arm, data], label, cells);
@@ -75,7 +85,8 @@ pub(super) fn figure<'a>(view: &'a View<'a>) -> Result<Option<Figure<'a>>, Error
                 let (mean, d) = (s.mean.unwrap_or(0.0), s.deviation.unwrap_or(0.0));
                 [mean - d, mean + d]
             };
-            let key = |(i, name): (usize, &String)| Key { name: name.clone(), look: Look::of(i), line: false, marker: true };
+            let key =
+                |(i, name): (usize, &String)| Key { name: name.clone(), look: Look::of(i), line: false, marker: true };
             let plot = Plot {
                 title: title.clone(),
                 description: caption.clone(),

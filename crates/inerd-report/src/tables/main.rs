@@ -36,7 +36,10 @@ pub(super) fn table(view: &View<'_>, contrasts: &[Contrast]) -> Result<Table, Er
         experiment.seeds.len()
     )];
     if contrasts.iter().any(|c| c.test.is_some()) {
-        notes.push(format!("Marks are differences to {}. {METHOD}", experiment.baseline.as_deref().unwrap_or("the baseline")));
+        notes.push(format!(
+            "Marks are differences to {}. {METHOD}",
+            experiment.baseline.as_deref().unwrap_or("the baseline")
+        ));
     }
     notes.extend(missing_notes(view, &summaries));
     notes.push(format!("Signature: {}.", view.signature()));

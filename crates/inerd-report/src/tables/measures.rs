@@ -37,9 +37,8 @@ pub(super) fn conventions(view: &View<'_>) -> Result<Option<Table>, Error> {
     if known.len() < 2 {
         return Ok(None);
     }
-    let f1 = |cell: &Cell, convention: Convention| {
-        Some(100.0 * cell.scores.as_ref()?.scores.get(&convention)?.micro.prf.f1)
-    };
+    let f1 =
+        |cell: &Cell, convention: Convention| Some(100.0 * cell.scores.as_ref()?.scores.get(&convention)?.micro.prf.f1);
     let (mut rows, mut tidy) = (Vec::new(), Vec::new());
     for (row, dataset, cells) in view.groups() {
         let mut entries = named(view, row, dataset);
@@ -145,7 +144,8 @@ pub(super) fn masks(view: &View<'_>) -> Result<Option<Table>, Error> {
     let (mut rows, mut tidy) = (Vec::new(), Vec::new());
     for (row, dataset, cells) in view.groups() {
         for rule in &rules {
-            let of_rule = || cells.iter().flat_map(|c| c.audit.iter().map(move |a| (c.seed, a))).filter(|(_, a)| a.rule == *rule);
+            let of_rule =
+                || cells.iter().flat_map(|c| c.audit.iter().map(move |a| (c.seed, a))).filter(|(_, a)| a.rule == *rule);
             if of_rule().next().is_none() {
                 continue;
             }
@@ -153,7 +153,11 @@ pub(super) fn masks(view: &View<'_>) -> Result<Option<Table>, Error> {
             let sum = |f: fn(&crate::RuleAudit) -> f64| of_rule().map(|(_, a)| f(a)).sum::<f64>();
             let (steps, fired) = (sum(|a| a.steps as f64), sum(|a| a.fired as f64));
             let share = |part: f64, whole: f64, decimals: usize| {
-                if whole > 0.0 { Entry::number(100.0 * part / whole, format!("{:.decimals$}", 100.0 * part / whole)) } else { Entry::empty() }
+                if whole > 0.0 {
+                    Entry::number(100.0 * part / whole, format!("{:.decimals$}", 100.0 * part / whole))
+                } else {
+                    Entry::empty()
+                }
             };
             let mut entries = named(view, row, dataset);
             entries.insert(2, Entry::words(*rule));
@@ -221,8 +225,17 @@ pub(super) fn cost(view: &View<'_>) -> Result<Option<Table>, Error> {
     )?;
     let device = &view.input.provenance.device;
     let on = if device.is_empty() { String::new() } else { format!(" On {device}.") };
-    let notes = vec![format!("Per run, mean ± sample deviation over seeds; a stage shared by several runs counts in each.{on}")];
-    Ok(Some(Table { stem: "cost", title: "Cost".into(), columns: headings(known.iter().map(|m| m.0)), rows, notes, data }))
+    let notes = vec![format!(
+        "Per run, mean ± sample deviation over seeds; a stage shared by several runs counts in each.{on}"
+    )];
+    Ok(Some(Table {
+        stem: "cost",
+        title: "Cost".into(),
+        columns: headings(known.iter().map(|m| m.0)),
+        rows,
+        notes,
+        data,
+    }))
 }
 
 fn positive(value: f64) -> Option<f64> {
