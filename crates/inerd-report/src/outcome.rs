@@ -26,22 +26,6 @@ impl From<Outcome> for u8 {
     }
 }
 
-impl Outcome {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Correct, Self::WrongType, Self::Boundary, Self::Both, Self::Spurious, Self::NotInText];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Correct => "correct",
-            Self::WrongType => "wrong type",
-            Self::Boundary => "wrong boundary",
-            Self::Both => "wrong type and boundary",
-            Self::Spurious => "spurious",
-            Self::NotInText => "not in the text",
-        }
-    }
-}
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Comparison {
     /// Of every prediction, with the gold entity that it is compared with.
@@ -132,6 +116,40 @@ mod tests {
         assert_eq!(comparison.outcomes, expected);
         assert_eq!(comparison.missed, [4]);
         assert!(!comparison.exact(5));
+    }
+
+    /// The page and the stored analysis must not tell two stories.
+    #[test]
+    fn the_pairing_is_that_of_the_error_analysis() {
+        use inerd_metrics::analysis::ErrorAnalysis;
+        use inerd_text::{Generation, Sentence};
+        let kinds = ["A", "B"];
+        // Spans and types from a small congruential generator: many overlaps, repeats and ties.
+        let mut state = 7u64;
+        let mut draw = |n: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % n
+        };
+        for _ in 0..2_000 {
+            let mut span = || {
+                let start = draw(12) as usize;
+                (kinds[draw(2) as usize], start, start + 1 + draw(5) as usize)
+            };
+            let mut entities: Vec<Entity> = (0..4).map(|_| span()).map(|(k, s, e)| Entity::new(k, s, e)).collect();
+            entities.sort();
+            let predictions: Vec<Prediction> = (0..4).map(|_| span()).map(|(k, s, e)| predicted(k, Some((s, e)))).collect();
+            let comparison = compare(&entities, &predictions);
+            let sentence = Sentence { text: "x".repeat(20), entities, ..Sentence::default() };
+            let generation = Generation { predictions, ..Generation::default() };
+            let errors =
+                ErrorAnalysis::new(std::slice::from_ref(&sentence), std::slice::from_ref(&generation), None).unwrap();
+            let missed: u64 = errors.confusion.missed.values().sum();
+            let spurious: u64 = errors.confusion.spurious.values().sum();
+            let of = |o: Outcome| comparison.outcomes.iter().filter(|(found, _)| *found == o).count() as u64;
+            assert_eq!((comparison.missed.len() as u64, of(Outcome::Spurious)), (missed, spurious), "{sentence:?} {generation:?}");
+            let b = errors.boundaries;
+            assert_eq!(of(Outcome::Boundary) + of(Outcome::Both), b.left + b.right + b.both, "{sentence:?} {generation:?}");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(super) fn table(view: &View<'_>, contrasts: &[Contrast]) -> Result<Table, Er
     }
     for contrast in contrasts {
         let entry = rows.get_mut(contrast.row).and_then(|entries| entries.get_mut(contrast.dataset + 1));
-        if let (Some(entry), Some(test)) = (entry, &contrast.test) {
+        if let (Some(entry), Some(test), false) = (entry, &contrast.test, contrast.incomplete) {
             test.mark().clone_into(&mut entry.mark);
         }
     }
