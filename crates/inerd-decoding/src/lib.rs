@@ -1,1 +1,35 @@
+//! Text to entities and back: the answer's format, the masking rules, and the automaton that says which tokens may
+//! come next.
+//!
+//! A language model answers a sentence with `Person : Ada Lovelace ; Location : London ;`. A [`Codec`] writes such
+//! answers ([`Codec::answer`], the training target), says what may be written ([`Codec::automaton`]) and reads what was
+//! written ([`Codec::decode`]). The three agree by construction: an answer is a row of sections, each tokenised by
+//! itself, and contents are made of the sentence's own tokens.
 
+mod authors;
+mod automaton;
+mod chain;
+mod codec;
+mod error;
+mod format;
+mod grammar;
+mod inline;
+mod limits;
+mod parse;
+mod parse_inline;
+mod records;
+mod rules;
+mod spans;
+mod state;
+mod tokenizer;
+mod trie;
+mod vocabulary;
+mod words;
+
+pub use automaton::{Allowed, Automaton};
+pub use codec::{Codec, Parsed};
+pub use error::{Error, Forbidden};
+pub use format::{EntityOrder, FormatSettings, Layout, Occurrence, TypeNames};
+pub use rules::{Granularity, InvalidRules, PRESETS, Rule, RuleDoc, RuleSettings, Rules};
+pub use state::State;
+pub use tokenizer::Tokenizer;

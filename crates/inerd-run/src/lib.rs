@@ -1,1 +1,26 @@
+//! A plan's stages become artefacts in a store.
+//!
+//! [`FileInputs`] tells a plan what the inputs are, [`run`] walks the plan, each stage's work stands in `stages/`, and
+//! [`Store`] keeps what was made. Nothing here draws a picture or prints.
 
+mod clock;
+mod error;
+mod event;
+mod inputs;
+mod provenance;
+mod run;
+mod stages;
+mod store;
+mod vocabulary;
+
+pub use clock::now_ms;
+pub use error::{Error, FailureClass};
+pub use event::{Event, EventLog, read_events};
+pub use inputs::FileInputs;
+pub use provenance::Provenance;
+pub use run::{Context, Observer, Options, Outcome, Summary, Work, run};
+pub use stages::generate::{GENERATIONS, SENTENCES};
+pub use stages::score::SCORES;
+pub use stages::train::{CURVE, MODEL};
+pub use store::{Artefact, FileEntry, Manifest, Staging, Store};
+pub use vocabulary::Vocabulary;

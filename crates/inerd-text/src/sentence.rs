@@ -68,7 +68,11 @@ pub struct InvalidSentence {
 impl fmt::Display for InvalidSentence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { id, span, length } = self;
-        write!(f, "sentence `{id}`: span {}..{} is empty or lies outside the text (length {length})", span.start, span.end)
+        write!(
+            f,
+            "sentence `{id}`: span {}..{} is empty or lies outside the text (length {length})",
+            span.start, span.end
+        )
     }
 }
 

@@ -37,7 +37,8 @@ pub fn recovered(sentence: &Sentence, generation: &Generation) -> Vec<bool> {
 pub fn flips(gold: &[Sentence], baseline: &[Generation], arm: &[Generation]) -> Result<Flips> {
     let (mut both, mut neither, mut lost, mut gained) = (0, 0, 0, 0);
     let mut per_type: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-    for ((sentence, old), (_, new)) in pair(gold, baseline)?.zip(pair(gold, arm)?) {
+    for (baseline, arm) in pair(gold, baseline)?.zip(pair(gold, arm)?) {
+        let ((sentence, old), (_, new)) = (baseline?, arm?);
         let verdicts = recovered(sentence, old).into_iter().zip(recovered(sentence, new));
         for (entity, verdict) in sentence.entities.iter().zip(verdicts) {
             let of_type = per_type.entry(entity.kind.clone()).or_default();

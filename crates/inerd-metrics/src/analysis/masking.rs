@@ -56,7 +56,8 @@ pub fn mask_effect(
         return Err(MetricsError::DifferentLengths { gold: free.len(), predicted: masked.len() });
     }
     let mut effect = MaskEffect::default();
-    for ((sentence, free), (_, masked)) in pair(gold, free)?.zip(pair(gold, masked)?) {
+    for (free, masked) in pair(gold, free)?.zip(pair(gold, masked)?) {
+        let ((sentence, free), (_, masked)) = (free?, masked?);
         let counterparts = counterparts(&free.predictions, &masked.predictions);
         let outcomes = Pairing::new(sentence, masked).of_predictions;
         let classes = classify(sentence, &free.predictions, schema);

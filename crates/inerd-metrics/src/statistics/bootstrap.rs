@@ -136,7 +136,7 @@ fn draw(table: &Table, groups: &[Group], resampling: &Resampling) -> Result<Draw
 
     let mut random = stream("bootstrap/sentences", seed);
     let mut resampled = Vec::with_capacity(resamples);
-    let mut sums = vec![0; 2 * table.lanes];
+    let mut sums = vec![0; table.width];
     for _ in 0..resamples {
         sums.fill(0);
         for _ in 0..table.sentences {

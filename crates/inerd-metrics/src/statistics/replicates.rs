@@ -38,8 +38,9 @@ impl Statistic {
 /// sentence adds one short contiguous row, which is what makes resampling fast.
 #[derive(Debug)]
 pub(crate) struct Table {
-    /// `[sentence, 2 × lanes]`.
+    /// `[sentence, width]`: 2 × lanes, and zeros up to `width`.
     rows: Vec<u32>,
+    pub(crate) width: usize,
     pub(crate) lanes: usize,
     pub(crate) sentences: usize,
 }
@@ -49,7 +50,8 @@ impl Table {
     pub(crate) fn new(replicates: &[Replicate<'_>], statistic: Statistic) -> Result<Self> {
         let lanes = replicates.len();
         let sentences = replicates.first().ok_or(MetricsError::NoReplicates)?.counts.len();
-        let mut rows = vec![0; sentences * 2 * lanes];
+        let width = (2 * lanes).next_multiple_of(VECTOR);
+        let mut rows = vec![0; sentences * width];
         for (lane, replicate) in replicates.iter().enumerate() {
             let SentenceCounts { tp, fp, fn_ } = replicate.counts;
             for column in [tp, fp, fn_] {
@@ -58,20 +60,20 @@ impl Table {
                 }
             }
             let counts = tp.iter().zip(fp).zip(fn_);
-            for (row, ((&tp, &fp), &fn_)) in rows.chunks_exact_mut(2 * lanes).zip(counts) {
+            for (row, ((&tp, &fp), &fn_)) in rows.chunks_exact_mut(width).zip(counts) {
                 (row[lane], row[lanes + lane]) = statistic.terms(tp, fp, fn_);
             }
         }
-        Ok(Self { rows, lanes, sentences })
+        Ok(Self { rows, width, lanes, sentences })
     }
 
     pub(crate) fn row(&self, sentence: usize) -> &[u32] {
-        &self.rows[sentence * 2 * self.lanes..][..2 * self.lanes]
+        &self.rows[sentence * self.width..][..self.width]
     }
 
     /// The sums over all sentences.
     pub(crate) fn totals(&self) -> Vec<u32> {
-        let mut sums = vec![0; 2 * self.lanes];
+        let mut sums = vec![0; self.width];
         for sentence in 0..self.sentences {
             add(&mut sums, self.row(sentence));
         }
@@ -84,9 +86,15 @@ impl Table {
     }
 }
 
+/// Numbers that are added at once: two vectors of the smallest x86-64, one of AVX2.
+const VECTOR: usize = 8;
+
+/// Adds a row; both sides are a table's width long.
 pub(crate) fn add(sums: &mut [u32], row: &[u32]) {
-    for (sum, term) in sums.iter_mut().zip(row) {
-        *sum += term;
+    for (sums, terms) in sums.as_chunks_mut::<VECTOR>().0.iter_mut().zip(row.as_chunks::<VECTOR>().0) {
+        for (sum, term) in sums.iter_mut().zip(terms) {
+            *sum += term;
+        }
     }
 }
 

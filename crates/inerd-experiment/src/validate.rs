@@ -1,0 +1,164 @@
+//! What single keys can't say: settings that contradict each other.
+
+use crate::define::Names;
+use crate::problem::{Place, Problem};
+use crate::settings::{ModelKind, Settings, TokenizerKind, Training};
+
+/// Checks one point's settings.
+pub(crate) fn validate(settings: &Settings, place_of: &dyn Fn(&str) -> Option<Place>, problems: &mut Vec<Problem>) {
+    let mut report = |keys: &[&str], message: String, help: &str| {
+        let place = keys.iter().find_map(|key| place_of(key));
+        problems.push(Problem::new(message, place.as_ref()).help(help));
+    };
+    let Settings { data, tokenizer, model, pretrain, coarse, fine, generate, score, .. } = settings;
+
+    match model.kind {
+        ModelKind::Scratch if model.width % model.heads.max(1) != 0 => report(
+            &["model.heads", "model.width"],
+            format!("{} attention heads don't divide the width {}", model.heads, model.width),
+            "choose `model.width` as a multiple of `model.heads`",
+        ),
+        ModelKind::Scratch if tokenizer.kind == TokenizerKind::Model => report(
+            &["tokenizer.kind", "model.kind"],
+            "a model from scratch has no tokenizer of its own".into(),
+            "set `tokenizer.kind` to \"train\" or \"file\", or `model.kind` to \"pretrained\"",
+        ),
+        ModelKind::Pretrained if model.path.is_none() => report(
+            &["model.path", "model.kind"],
+            "a pretrained model needs `model.path`".into(),
+            "give the folder that holds config.json and model.safetensors",
+        ),
+        _ => {}
+    }
+    match tokenizer.kind {
+        TokenizerKind::File if tokenizer.path.is_none() => report(
+            &["tokenizer.path", "tokenizer.kind"],
+            "a tokenizer from a file needs `tokenizer.path`".into(),
+            "give the path of a tokenizer.json",
+        ),
+        TokenizerKind::Train if tokenizer.datasets.0.is_empty() && tokenizer.corpora.0.is_empty() => report(
+            &["tokenizer.datasets", "tokenizer.kind"],
+            "a tokenizer has nothing to be trained on".into(),
+            "list datasets in `tokenizer.datasets` or plain text in `tokenizer.corpora`",
+        ),
+        _ => {}
+    }
+    if pretrain.enabled {
+        if pretrain.corpora.0.is_empty() {
+            report(
+                &["pretrain.corpora", "pretrain.enabled"],
+                "pre-training has no text".into(),
+                "list plain-text corpora in `pretrain.corpora`",
+            );
+        }
+        if pretrain.length.is_some_and(|length| model.kind == ModelKind::Scratch && length > model.context) {
+            report(
+                &["pretrain.length"],
+                format!(
+                    "sequences of {} tokens don't fit the context of {}",
+                    pretrain.length.unwrap_or(0),
+                    model.context
+                ),
+                "lower `pretrain.length` or raise `model.context`",
+            );
+        }
+    }
+    for (name, stage) in [("coarse", coarse), ("fine", fine)] {
+        if stage.enabled {
+            training(name, stage, model.kind, model.context, &mut report);
+        }
+    }
+    if generate.datasets.0.is_empty() {
+        report(&["generate.datasets"], "nothing is decoded: `generate.datasets` is empty".into(), "name a dataset");
+    }
+    if generate.n_best > 1 && generate.strategy == crate::settings::Strategy::Greedy {
+        report(
+            &["generate.n_best"],
+            format!("greedy decoding gives one answer, not {}", generate.n_best),
+            "set `generate.strategy` to \"beam\" or \"sample\"",
+        );
+    }
+    if score.conventions.0.is_empty() {
+        report(&["score.conventions"], "`score.conventions` is empty".into(), "name at least \"span\"");
+    }
+    for (key, names) in [
+        ("coarse.datasets", coarse.enabled.then_some(&coarse.datasets)),
+        ("fine.datasets", fine.enabled.then_some(&fine.datasets)),
+        ("generate.datasets", Some(&generate.datasets)),
+        ("tokenizer.datasets", (tokenizer.kind == TokenizerKind::Train).then_some(&tokenizer.datasets)),
+    ] {
+        for name in names.into_iter().flat_map(Names::iter) {
+            match name {
+                "all" | "others" if data.pool.0.is_empty() && key != "tokenizer.datasets" => report(
+                    &[key, "data.pool"],
+                    format!("`{key}` says \"{name}\", but `data.pool` is empty"),
+                    "list the datasets in `data.pool`",
+                ),
+                "target" | "others" if settings.target().is_none() => report(
+                    &[key, "data.target"],
+                    format!("`{key}` says \"{name}\", but there is no target dataset"),
+                    "name it in `data.target`",
+                ),
+                _ => {}
+            }
+        }
+    }
+    if generate.datasets.iter().any(|name| name == "target") && data.target.as_deref().is_some_and(is_keyword) {
+        report(
+            &["data.target"],
+            "`data.target` must name a dataset".into(),
+            "\"all\", \"others\" and \"target\" are no datasets",
+        );
+    }
+    if data.pool.iter().any(is_keyword) {
+        report(
+            &["data.pool"],
+            "`data.pool` must name datasets".into(),
+            "\"all\", \"others\" and \"target\" are no datasets",
+        );
+    }
+}
+
+fn training(
+    name: &str,
+    stage: &Training,
+    model: ModelKind,
+    context: usize,
+    report: &mut impl FnMut(&[&str], String, &str),
+) {
+    let key = |leaf: &str| format!("{name}.{leaf}");
+    if stage.datasets.0.is_empty() {
+        report(&[&key("datasets")], format!("`{name}.datasets` is empty"), "name a dataset, or switch the stage off");
+    }
+    if stage.subset.fraction <= 0.0 {
+        report(
+            &[&key("subset.fraction")],
+            format!("`{name}.subset.fraction` leaves no data"),
+            "choose a share above 0",
+        );
+    }
+    if let Some(micro) = stage.micro_batch
+        && (micro == 0 || !stage.batch.is_multiple_of(micro))
+    {
+        report(
+            &[&key("micro_batch"), &key("batch")],
+            format!("a micro-batch of {micro} doesn't divide the batch of {}", stage.batch),
+            "gradients are accumulated over whole micro-batches",
+        );
+    }
+    if stage.max_length.is_some_and(|length| model == ModelKind::Scratch && length > context) {
+        report(
+            &[&key("max_length")],
+            format!("`{name}.max_length` is longer than the context of {context} tokens"),
+            "lower it or raise `model.context`",
+        );
+    }
+    if stage.patience == Some(0) {
+        report(&[&key("patience")], format!("`{name}.patience` must be at least 1"), "`false` switches it off");
+    }
+}
+
+/// Words that stand for datasets.
+pub(crate) fn is_keyword(name: &str) -> bool {
+    matches!(name, "all" | "others" | "target")
+}

@@ -1,0 +1,131 @@
+//! What a plan must know of datasets and models, read from cards and folders.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use inerd_corpus::{Card, Corpus};
+use inerd_experiment::{Backend, BaseModel, Dataset, Fingerprint, InputError, Inputs, SplitSize, Text};
+use inerd_lm::Config;
+use inerd_text::Sentence;
+
+/// Inputs as the disk has them.
+#[derive(Debug, Clone, Default)]
+pub struct FileInputs {
+    /// One subfolder per dataset that isn't shipped.
+    pub data_dir: Option<PathBuf>,
+    /// One subfolder per model.
+    pub models_dir: Option<PathBuf>,
+    pub backend: Backend,
+}
+
+impl FileInputs {
+    /// The folder of a model: a path, or a name below the models' folder.
+    pub fn model_dir(&self, name: &str) -> PathBuf {
+        let path = PathBuf::from(name);
+        match &self.models_dir {
+            Some(models) if !path.exists() => models.join(name),
+            _ => path,
+        }
+    }
+
+    /// How to get a dataset that isn't at hand; `None` where it is.
+    pub fn missing(&self, dataset: &str) -> Option<String> {
+        let card = Card::find(dataset, None).ok()?;
+        inerd_corpus::fingerprint(&card, self.data_dir.as_deref()).err().map(|e| e.to_string())
+    }
+}
+
+impl Inputs for FileInputs {
+    fn dataset(&self, name: &str) -> Result<Dataset, InputError> {
+        let unknown = |e: inerd_corpus::Error| InputError {
+            message: format!("the dataset `{name}` is unknown"),
+            help: e.to_string(),
+        };
+        let card = Card::find(name, None).map_err(unknown)?;
+        let data_dir = self.data_dir.as_deref();
+        let at_hand = inerd_corpus::fingerprint(&card, data_dir)
+            .and_then(|fingerprint| inerd_corpus::load(&card, data_dir).map(|corpus| (fingerprint, corpus)));
+        match at_hand {
+            Ok((fingerprint, Corpus { train, valid, test, .. })) => Ok(Dataset {
+                fingerprint: Fingerprint::from_bytes(fingerprint),
+                present: true,
+                train: size(&train),
+                valid: size(&valid),
+                test: size(&test),
+            }),
+            Err(inerd_corpus::Error::MissingData { .. }) => Ok(Dataset {
+                // What the card promises: the checksums of the files that should be there.
+                fingerprint: Fingerprint::of(serde_json::to_vec(&card).unwrap_or_default()),
+                present: false,
+                train: SplitSize::default(),
+                valid: SplitSize::default(),
+                test: SplitSize::default(),
+            }),
+            Err(error) => {
+                Err(InputError { message: format!("the dataset `{name}` can't be read"), help: error.to_string() })
+            }
+        }
+    }
+
+    fn model(&self, path: &str) -> Result<BaseModel, InputError> {
+        let dir = self.model_dir(path);
+        let problem = |message: String| InputError {
+            message,
+            help: format!("`{}` should hold config.json, tokenizer.json and model.safetensors", dir.display()),
+        };
+        if !dir.is_dir() {
+            return Err(problem(format!("the model `{path}` is not there")));
+        }
+        let config = Config::read(&dir.join("config.json")).map_err(|e| problem(e.to_string()))?;
+        Ok(BaseModel {
+            fingerprint: hash_files(&dir).map_err(|e| problem(e.to_string()))?,
+            present: true,
+            parameters: config.parameters(),
+            layers: config.layers(),
+            width: config.width(),
+            vocabulary: config.vocab_size(),
+            context: config.context(),
+        })
+    }
+
+    fn corpus(&self, name: &str) -> Result<Text, InputError> {
+        Err(InputError {
+            message: format!("the text corpus `{name}` is unknown"),
+            help: "pre-training on plain text is not there yet".to_owned(),
+        })
+    }
+
+    fn file(&self, path: &str) -> Result<Fingerprint, InputError> {
+        fs::read(path).map(Fingerprint::of).map_err(|e| InputError {
+            message: format!("`{path}` can't be read: {e}"),
+            help: "give the path of a tokenizer.json".to_owned(),
+        })
+    }
+
+    fn backend(&self) -> Backend {
+        self.backend
+    }
+}
+
+fn size(sentences: &[Sentence]) -> SplitSize {
+    SplitSize {
+        sentences: sentences.len(),
+        words: sentences.iter().map(|s| s.tokens.len()).sum(),
+        entities: sentences.iter().map(|s| s.entities.len()).sum(),
+    }
+}
+
+/// BLAKE3 over names and contents of a model folder's configuration, tokenizer and weights.
+fn hash_files(dir: &Path) -> std::io::Result<Fingerprint> {
+    let mut names: Vec<PathBuf> = fs::read_dir(dir)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
+    names.sort();
+    let mut hasher = blake3::Hasher::new();
+    for path in names {
+        let counts = path.extension().is_some_and(|e| e == "json" || e == "safetensors");
+        if counts && path.is_file() {
+            hasher.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+            hasher.update_mmap_rayon(&path)?;
+        }
+    }
+    Ok(Fingerprint::from_bytes(*hasher.finalize().as_bytes()))
+}

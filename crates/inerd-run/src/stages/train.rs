@@ -1,0 +1,287 @@
+//! Coarse- and fine-tuning: sentences become prompt–response pairs, a model learns to write the responses.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use inerd_decoding::{Codec, Rules};
+use inerd_experiment::{Architecture, Granularity, Loss, Model, Schedule, TrainStage, Training, ValidMetric, Weights};
+use inerd_lm::{Config, Gpt2Config, LanguageModel, Tokenizer};
+use inerd_metrics::score_spans;
+use inerd_text::{Schema, Sentence};
+use inerd_training::{Example, Flow, Hooks, Settings, Step, Trained, train};
+
+use super::Job;
+use super::corpus::{SCHEMA, TRAIN, VALID};
+use super::generate::{self, Answering};
+use super::tokenizer::TOKENIZER;
+use crate::Error;
+
+/// The folder of a training artefact that holds configuration, weights and tokenizer.
+pub const MODEL: &str = "model";
+/// One line per optimiser step.
+pub const CURVE: &str = "curve.jsonl";
+/// One line per look at the validation split.
+const VALIDATION: &str = "validation.jsonl";
+
+pub(crate) fn work(job: &mut Job<'_>, stage: &TrainStage) -> Result<(), Error> {
+    unsupported(&stage.settings)?;
+    let corpus = job.parent(stage.corpus)?;
+    let schema: Schema = corpus.json(SCHEMA)?;
+    let sentences: Vec<Sentence> = corpus.json_lines(TRAIN)?;
+    let valid: Vec<Sentence> = corpus.json_lines(VALID)?;
+    let tokenizer = generate::tokenizer(job.context, &stage.tokenizer)?;
+    let model = initial(job, stage, &tokenizer)?;
+    model.check_tokenizer(&tokenizer)?;
+    let codec = || generate::codec(&tokenizer, &stage.format, schema.clone());
+
+    let longest = stage.settings.max_length.unwrap_or(usize::MAX).min(model.config.context());
+    let mask = match stage.settings.loss {
+        Loss::Masked => Some(generate::rules(&stage.settings.mask, Granularity::Token)?),
+        Loss::Response => None,
+    };
+    let (examples, left_out) = examples(&codec()?, &sentences, mask, longest);
+    job.fact("examples", examples.len() as f64);
+    job.fact("left_out_as_too_long", left_out as f64);
+    job.fact("tokens_per_epoch", examples.iter().map(|e| e.ids.len()).sum::<usize>() as f64);
+
+    let settings = settings(&stage.settings, stage.seed);
+    let limit = stage.settings.valid.max_sentences.unwrap_or(usize::MAX);
+    let valid: Vec<Sentence> = valid.into_iter().take(limit).collect();
+    let (device, checkpoints) = (job.context.device.clone(), job.context.store.checkpoints(job.stage.id));
+    // The curve lives beside the checkpoints until the stage is done, so that a resumed training keeps its beginning.
+    fs::create_dir_all(&checkpoints).map_err(Error::store(&checkpoints))?;
+    let mut hooks = Watch {
+        job,
+        training: &stage.settings,
+        tokenizer: Arc::clone(&tokenizer),
+        codec: codec()?,
+        valid_examples: self::examples(&codec()?, &valid, mask, longest).0,
+        valid,
+        epochs: settings.epochs,
+        curve: Log::open(&checkpoints.join(CURVE))?,
+        validation: Log::open(&checkpoints.join(VALIDATION))?,
+    };
+    let trained = train(model, &examples, &settings, &device, &checkpoints, &mut hooks)?;
+    let (model, steps, best) = match trained {
+        Trained::Finished { model, steps, best } => (model, steps, best),
+        Trained::Interrupted { .. } => return Err(Error::Interrupted),
+    };
+    job.fact("steps", steps as f64);
+    if let Some((score, epoch)) = best {
+        job.fact("best_epoch", epoch as f64);
+        job.fact("best_validation_score", score);
+    }
+    let dir = job.dir.join(MODEL);
+    fs::create_dir_all(&dir).map_err(Error::store(&dir))?;
+    model.save(&dir)?;
+    tokenizer.save(&dir.join(TOKENIZER))?;
+    for (name, key) in [(CURVE, "step"), (VALIDATION, "epoch")] {
+        let records = latest(&checkpoints.join(name), key)?;
+        job.write_json_lines(name, &records)?;
+    }
+    Ok(())
+}
+
+/// The records of a log, one for each value of `key`: a training killed behind its last checkpoint did some steps
+/// twice, with the same result.
+fn latest(path: &Path, key: &str) -> Result<Vec<serde_json::Value>, Error> {
+    let text = fs::read_to_string(path).map_err(Error::store(path))?;
+    let mut records = BTreeMap::new();
+    // A line cut off by a crash doesn't parse; its step was done again.
+    for record in text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()) {
+        records.insert(record[key].as_u64(), record);
+    }
+    Ok(records.into_values().collect())
+}
+
+fn unsupported(training: &Training) -> Result<(), Error> {
+    let missing = if training.co_regularization.is_some() {
+        "`co_regularization`"
+    } else if training.pl_marker.is_some() {
+        "`pl_marker`"
+    } else if training.dropout > 0.0 {
+        "`dropout`"
+    } else if training.lora.mode == inerd_experiment::LoraMode::On {
+        "`lora`"
+    } else if training.final_lr > 0.0 {
+        "`final_lr`"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Unsupported(format!("{missing} is not there yet")))
+}
+
+/// The model before this training: a parent's, a pretrained one, or fresh weights.
+fn initial(job: &Job<'_>, stage: &TrainStage, tokenizer: &Tokenizer) -> Result<LanguageModel, Error> {
+    match &stage.weights {
+        Weights::Random(seed) => {
+            let config = fresh_config(&stage.model, tokenizer)?;
+            Ok(LanguageModel::random(config, *seed, &job.context.device)?)
+        }
+        Weights::Stage(_) | Weights::Model(_) => generate::load_model(job.context, &stage.weights),
+    }
+}
+
+fn fresh_config(model: &Model, tokenizer: &Tokenizer) -> Result<Config, Error> {
+    match model.architecture {
+        Architecture::Gpt2 => {
+            let mut config =
+                Gpt2Config::new(tokenizer.vocab_size(), model.context, model.width, model.layers, model.heads);
+            config.eos_token_id = Some(tokenizer.end_of_sequence());
+            Ok(Config::Gpt2(config))
+        }
+        Architecture::Llama => Err(Error::Unsupported("a Llama from scratch is not there yet".to_owned())),
+    }
+}
+
+/// Prompt–response pairs; those longer than `longest` tokens are counted and left out.
+fn examples(codec: &Codec, sentences: &[Sentence], mask: Option<Rules>, longest: usize) -> (Vec<Example>, usize) {
+    let mut left_out = 0;
+    let examples = sentences
+        .iter()
+        .filter_map(|sentence| {
+            let mut ids = codec.prompt(&sentence.text);
+            let response = ids.len();
+            let answer = codec.answer(sentence);
+            let allowed = mask.map(|rules| allowed_along(codec, sentence, &answer, &rules));
+            ids.extend(answer);
+            if ids.len() > longest {
+                left_out += 1;
+                return None;
+            }
+            Some(Example { ids, response, allowed })
+        })
+        .collect();
+    (examples, left_out)
+}
+
+/// The allowed tokens at each position of the gold answer. Past a token that the rules forbid (an entity that cuts a
+/// word) the automaton is lost: nothing is masked and nothing is learnt there.
+fn allowed_along(codec: &Codec, sentence: &Sentence, answer: &[u32], rules: &Rules) -> Vec<Vec<u32>> {
+    let automaton = codec.automaton(&sentence.text, rules);
+    let mut state = Some(automaton.start());
+    let mut scratch = Vec::new();
+    answer
+        .iter()
+        .map(|&token| {
+            let Some(at) = &mut state else { return vec![token] };
+            let allowed = match automaton.allowed(at, &mut scratch) {
+                inerd_decoding::Allowed::Only(tokens) => tokens.to_vec(),
+                // Rules that leave the words free have no short list to choose from: nothing is learnt there.
+                inerd_decoding::Allowed::Any | inerd_decoding::Allowed::Except(_) => vec![token],
+            };
+            if automaton.advance(at, token).is_err() {
+                state = None;
+                return vec![token];
+            }
+            allowed
+        })
+        .collect()
+}
+
+fn settings(training: &Training, seed: u64) -> Settings {
+    let (warmup, decay) = (training.warmup, training.decay);
+    Settings {
+        epochs: training.epochs,
+        max_steps: training.max_steps,
+        patience: training.patience,
+        batch: training.batch,
+        micro_batch: training.micro_batch.unwrap_or(training.batch),
+        learning_rate: training.lr,
+        schedule: match training.schedule {
+            Schedule::Constant => inerd_training::Schedule::Constant { warmup },
+            Schedule::Linear => inerd_training::Schedule::Linear { warmup },
+            Schedule::Cosine => inerd_training::Schedule::Cosine { warmup },
+            Schedule::Wsd => inerd_training::Schedule::Wsd { warmup, decay },
+        },
+        weight_decay: training.weight_decay as f32,
+        betas: (training.beta1 as f32, training.beta2 as f32),
+        epsilon: 1e-8,
+        clip: training.clip.map(|c| c as f32),
+        loss: match training.loss {
+            Loss::Response => inerd_training::Loss::Response,
+            Loss::Masked => inerd_training::Loss::Allowed,
+        },
+        seed,
+        checkpoint_every: training.checkpoint_every,
+    }
+}
+
+/// Watches a training: writes its curve, tells its progress, validates, and hears a request to stop.
+struct Watch<'a, 'b> {
+    job: &'a mut Job<'b>,
+    training: &'a Training,
+    tokenizer: Arc<Tokenizer>,
+    codec: Codec,
+    valid: Vec<Sentence>,
+    valid_examples: Vec<Example>,
+    epochs: usize,
+    curve: Log,
+    validation: Log,
+}
+
+impl Hooks for Watch<'_, '_> {
+    fn on_step(&mut self, step: &Step) -> Flow {
+        let written = self.curve.write(step);
+        let message = format!("epoch {}/{} · loss {:.3}", step.epoch, self.epochs, step.loss);
+        self.job.progress("step", step.step, step.total_steps, message);
+        let stop = self.job.context.stop.load(Ordering::Relaxed);
+        // A curve that can't be written ends the training through the checkpoint, which meets the same disk.
+        if stop || written.is_err() { Flow::Stop } else { Flow::Continue }
+    }
+
+    fn validate(
+        &mut self,
+        model: &LanguageModel,
+        epoch: usize,
+    ) -> Result<Option<f64>, Box<dyn std::error::Error + Send + Sync>> {
+        let valid = &self.training.valid;
+        if self.valid.is_empty() || !epoch.is_multiple_of(valid.every.max(1)) {
+            return Ok(None);
+        }
+        let score = match valid.metric {
+            ValidMetric::None => return Ok(None),
+            ValidMetric::Loss => {
+                let loss = settings(self.training, 0).loss;
+                -inerd_training::mean_loss(model, &self.valid_examples, loss, &self.job.context.device)
+            }
+            ValidMetric::F1 => {
+                let rules = generate::rules(&valid.rules, Granularity::Token)?;
+                let answering = Answering {
+                    model,
+                    tokenizer: &self.tokenizer,
+                    codec: &self.codec,
+                    rules,
+                    max_new_tokens: valid.max_new_tokens,
+                    batch: 32,
+                };
+                let generations = answering.answer(self.job, &self.valid)?;
+                score_spans(&self.valid, &generations)?.micro.prf.f1
+            }
+        };
+        self.validation.write(&serde_json::json!({ "epoch": epoch, "metric": valid.metric, "score": score }))?;
+        Ok(Some(score))
+    }
+}
+
+/// A JSON-lines file that is appended to.
+struct Log {
+    file: fs::File,
+}
+
+impl Log {
+    fn open(path: &Path) -> Result<Self, Error> {
+        let file = fs::OpenOptions::new().create(true).append(true).open(path).map_err(Error::store(path))?;
+        Ok(Self { file })
+    }
+
+    fn write(&mut self, record: &impl serde::Serialize) -> std::io::Result<()> {
+        use std::io::Write as _;
+        let mut line = serde_json::to_vec(record)?;
+        line.push(b'\n');
+        self.file.write_all(&line)
+    }
+}

@@ -1,0 +1,284 @@
+//! The store: artefacts under their fingerprints. An artefact is a folder that is written elsewhere, flushed, and
+//! published by one rename; after that nothing in it changes.
+//!
+//! ```text
+//! store/
+//!   objects/ab/abcd…/         an artefact: its files and MANIFEST.json
+//!   staging/…                 artefacts being written; whatever is here after a crash is rubbish
+//!   checkpoints/abcd…/        the state of a training that isn't finished
+//!   runs/<time>-<pid>.jsonl   what each run did, one event a line
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use inerd_experiment::Fingerprint;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::provenance::Provenance;
+
+/// The layout of `MANIFEST.json`.
+const FORMAT: u32 = 1;
+const MANIFEST: &str = "MANIFEST.json";
+
+/// What an artefact consists of and where it came from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub format: u32,
+    pub fingerprint: Fingerprint,
+    /// The stage's kind and settings, as they were fingerprinted.
+    pub stage: serde_json::Value,
+    /// The artefacts that this one was made from.
+    pub parents: Vec<Fingerprint>,
+    /// Path within the artefact to size and hash.
+    pub files: BTreeMap<String, FileEntry>,
+    pub provenance: Provenance,
+    /// Facts about the stage's work (seconds, steps, tokens), by name.
+    pub facts: BTreeMap<String, f64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    pub bytes: u64,
+    pub blake3: String,
+}
+
+/// A folder of artefacts.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+/// A published artefact.
+#[derive(Debug, Clone)]
+pub struct Artefact {
+    dir: PathBuf,
+    pub manifest: Manifest,
+}
+
+/// An artefact being written. Dropped without [`Store::publish`], it is removed.
+#[derive(Debug)]
+pub struct Staging {
+    dir: PathBuf,
+    fingerprint: Fingerprint,
+}
+
+impl Store {
+    /// Opens a store, creating its folders where needed.
+    pub fn open(root: &Path) -> Result<Self, Error> {
+        for folder in ["objects", "staging", "checkpoints", "runs"] {
+            let path = root.join(folder);
+            fs::create_dir_all(&path).map_err(Error::store(&path))?;
+        }
+        Ok(Self { root: root.to_owned() })
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn object(&self, fingerprint: Fingerprint) -> PathBuf {
+        let name = fingerprint.to_string();
+        self.root.join("objects").join(&name[..2]).join(name)
+    }
+
+    /// Where a training keeps its unfinished state.
+    pub fn checkpoints(&self, fingerprint: Fingerprint) -> PathBuf {
+        self.root.join("checkpoints").join(fingerprint.to_string())
+    }
+
+    /// Whether the artefact is there. Cheap: presence means that it was published whole.
+    pub fn contains(&self, fingerprint: Fingerprint) -> bool {
+        self.object(fingerprint).join(MANIFEST).is_file()
+    }
+
+    /// Whether an unfinished training left a checkpoint.
+    pub fn has_checkpoint(&self, fingerprint: Fingerprint) -> bool {
+        let whole =
+            |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|e| e.file_name().to_string_lossy().starts_with("step-"));
+        fs::read_dir(self.checkpoints(fingerprint)).is_ok_and(|mut entries| entries.any(whole))
+    }
+
+    /// Opens an artefact. Sizes are compared here, hashes by [`Artefact::verify`].
+    pub fn get(&self, fingerprint: Fingerprint) -> Result<Artefact, Error> {
+        let dir = self.object(fingerprint);
+        let path = dir.join(MANIFEST);
+        let text = fs::read(&path).map_err(Error::store(&path))?;
+        let corrupt = |reason: String| Error::Corrupt { path: dir.clone(), reason };
+        let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| corrupt(format!("{MANIFEST}: {e}")))?;
+        if manifest.format != FORMAT {
+            return Err(corrupt(format!("{MANIFEST} has format {}, this version reads {FORMAT}", manifest.format)));
+        }
+        for (name, entry) in &manifest.files {
+            let found = fs::metadata(dir.join(name)).map(|m| m.len()).map_err(|e| corrupt(format!("`{name}`: {e}")))?;
+            if found != entry.bytes {
+                return Err(corrupt(format!("`{name}` has {found} bytes instead of {}", entry.bytes)));
+            }
+        }
+        Ok(Artefact { dir, manifest })
+    }
+
+    /// Begins an artefact: an empty folder to write into.
+    pub fn begin(&self, fingerprint: Fingerprint) -> Result<Staging, Error> {
+        // Host-wide unique: the process id, a counter within the process, and the time for a process id used again.
+        static ATTEMPT: AtomicU64 = AtomicU64::new(0);
+        let attempt = ATTEMPT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}.{}.{attempt}.{}", fingerprint.short(), std::process::id(), crate::clock::now_ms());
+        let dir = self.root.join("staging").join(name);
+        fs::create_dir_all(&dir).map_err(Error::store(&dir))?;
+        Ok(Staging { dir, fingerprint })
+    }
+
+    /// Publishes what was written. Where another attempt was faster its artefact stays and ours is dropped: attempts
+    /// at one stage are interchangeable.
+    pub fn publish(
+        &self,
+        staging: Staging,
+        stage: serde_json::Value,
+        parents: Vec<Fingerprint>,
+        provenance: Provenance,
+        facts: BTreeMap<String, f64>,
+    ) -> Result<Artefact, Error> {
+        let fingerprint = staging.fingerprint;
+        let mut files = BTreeMap::new();
+        describe(&staging.dir, &staging.dir, &mut files)?;
+        let manifest = Manifest { format: FORMAT, fingerprint, stage, parents, files, provenance, facts };
+        let path = staging.dir.join(MANIFEST);
+        let json = serde_json::to_vec_pretty(&manifest).map_err(|e| Error::store(&path)(e.into()))?;
+        fs::write(&path, json).map_err(Error::store(&path))?;
+        sync(&path)?;
+        sync(&staging.dir)?;
+        let target = self.object(fingerprint);
+        let shelf = target.parent().unwrap_or(&self.root);
+        fs::create_dir_all(shelf).map_err(Error::store(shelf))?;
+        match fs::rename(&staging.dir, &target) {
+            Ok(()) => sync(shelf)?,
+            // Another attempt was faster, and is whole.
+            Err(_) if self.get(fingerprint).is_ok() => {}
+            Err(_) if target.exists() => {
+                // What stands there is damaged: it makes room. It goes through staging, so that a crash leaves no half.
+                let ruin = staging.dir.with_extension("damaged");
+                fs::rename(&target, &ruin).map_err(Error::store(&target))?;
+                fs::rename(&staging.dir, &target).map_err(Error::store(&target))?;
+                sync(shelf)?;
+                fs::remove_dir_all(&ruin).map_err(Error::store(&ruin))?;
+            }
+            Err(source) => return Err(Error::store(&target)(source)),
+        }
+        let checkpoints = self.checkpoints(fingerprint);
+        if checkpoints.exists() {
+            fs::remove_dir_all(&checkpoints).map_err(Error::store(&checkpoints))?;
+        }
+        self.get(fingerprint)
+    }
+
+    /// All artefacts, in the order of their fingerprints.
+    pub fn artefacts(&self) -> Result<Vec<Fingerprint>, Error> {
+        let objects = self.root.join("objects");
+        let mut found = Vec::new();
+        for shelf in entries(&objects)? {
+            for object in entries(&shelf)? {
+                let name = object.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                found.extend(name.parse::<Fingerprint>());
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+}
+
+impl Staging {
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // After a successful publish the folder is gone; else there is nothing more to be done about a failure here.
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+impl Artefact {
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Compares every file with its hash.
+    pub fn verify(&self) -> Result<(), Error> {
+        for (name, entry) in &self.manifest.files {
+            let path = self.dir.join(name);
+            let found = hash(&path)?;
+            if found.blake3 != entry.blake3 {
+                let reason = format!("`{name}` has hash {} instead of {}", found.blake3, entry.blake3);
+                return Err(Error::Corrupt { path: self.dir.clone(), reason });
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a JSON file of the artefact.
+    pub fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
+        let path = self.path(name);
+        let bytes = fs::read(&path).map_err(Error::store(&path))?;
+        serde_json::from_slice(&bytes)
+            .map_err(|e| Error::Corrupt { path: self.dir.clone(), reason: format!("`{name}`: {e}") })
+    }
+
+    /// Reads a JSON-lines file of the artefact.
+    pub fn json_lines<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Vec<T>, Error> {
+        let path = self.path(name);
+        let file = File::open(&path).map_err(Error::store(&path))?;
+        inerd_text::read_json_lines(io::BufReader::new(file))
+            .map_err(|e| Error::Corrupt { path: self.dir.clone(), reason: format!("`{name}`: {e}") })
+    }
+}
+
+fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    let read = fs::read_dir(dir).map_err(Error::store(dir))?;
+    read.map(|entry| entry.map(|e| e.path()).map_err(Error::store(dir))).collect()
+}
+
+/// Hashes and flushes every file below `dir`.
+fn describe(root: &Path, dir: &Path, files: &mut BTreeMap<String, FileEntry>) -> Result<(), Error> {
+    for path in entries(dir)? {
+        if path.is_dir() {
+            describe(root, &path, files)?;
+            sync(&path)?;
+        } else {
+            sync(&path)?;
+            let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
+            files.insert(name, hash(&path)?);
+        }
+    }
+    Ok(())
+}
+
+fn hash(path: &Path) -> Result<FileEntry, Error> {
+    let mut file = File::open(path).map_err(Error::store(path))?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 1 << 16];
+    let mut bytes = 0;
+    loop {
+        let read = file.read(&mut buffer).map_err(Error::store(path))?;
+        if read == 0 {
+            break;
+        }
+        hasher.update(&buffer[..read]);
+        bytes += read as u64;
+    }
+    Ok(FileEntry { bytes, blake3: hasher.finalize().to_string() })
+}
+
+fn sync(path: &Path) -> Result<(), Error> {
+    File::open(path).and_then(|f| f.sync_all()).map_err(Error::store(path))
+}

@@ -1,0 +1,114 @@
+//! A training's whole state on disk: weights, optimiser, and where in the data it stands. Random streams are derived
+//! from seed, epoch and step, so that they need no state of their own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use burn::optim::ModuleOptimizer;
+use burn::tensor::Device;
+use inerd_lm::LanguageModel;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+const FORMAT: u32 = 1;
+
+/// Where a training stands.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct State {
+    format: u32,
+    /// Finished epochs.
+    pub(crate) epoch: usize,
+    /// Optimiser steps done within the current epoch.
+    pub(crate) step_in_epoch: usize,
+    /// Optimiser steps done in all.
+    pub(crate) step: usize,
+    /// Best validation score so far and the epoch it was reached in.
+    pub(crate) best: Option<(f64, usize)>,
+}
+
+/// Checkpoints of one training, newest last.
+pub(crate) struct Checkpoints {
+    dir: PathBuf,
+}
+
+impl Checkpoints {
+    pub(crate) fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
+    /// Writes a checkpoint beside the last one and then removes the last one: at every moment one is whole.
+    pub(crate) fn save(&self, model: &LanguageModel, optimizer: &ModuleOptimizer, state: &State) -> Result<(), Error> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::WriteCheckpoint { path, source }
+        };
+        let partial = self.dir.join("partial");
+        if partial.exists() {
+            fs::remove_dir_all(&partial).map_err(failed(&partial))?;
+        }
+        fs::create_dir_all(&partial).map_err(failed(&partial))?;
+        model.save(&partial)?;
+        optimizer.save(partial.join("optimizer.bpk")).map_err(|e| Error::WriteCheckpoint {
+            path: partial.clone(),
+            source: std::io::Error::other(e.to_string()),
+        })?;
+        let state = State { format: FORMAT, ..state.clone() };
+        let json = serde_json::to_vec_pretty(&state).map_err(|e| failed(&partial)(e.into()))?;
+        fs::write(partial.join("state.json"), json).map_err(failed(&partial))?;
+        let older = self.finished();
+        let target = self.dir.join(format!("step-{:08}", state.step));
+        if target.exists() {
+            fs::remove_dir_all(&target).map_err(failed(&target))?;
+        }
+        fs::rename(&partial, &target).map_err(failed(&target))?;
+        for old in older.into_iter().filter(|old| *old != target) {
+            fs::remove_dir_all(&old).map_err(failed(&old))?;
+        }
+        Ok(())
+    }
+
+    /// The newest checkpoint that is whole, if there is any.
+    pub(crate) fn load(
+        &self,
+        optimizer: ModuleOptimizer,
+        device: &Device,
+    ) -> Result<Result<(LanguageModel, ModuleOptimizer, State), ModuleOptimizer>, Error> {
+        let Some(dir) = self.finished().pop() else { return Ok(Err(optimizer)) };
+        let invalid = |reason: String| Error::ReadCheckpoint { path: dir.clone(), reason };
+        let json = fs::read(dir.join("state.json")).map_err(|e| invalid(e.to_string()))?;
+        let state: State = serde_json::from_slice(&json).map_err(|e| invalid(e.to_string()))?;
+        if state.format != FORMAT {
+            return Err(invalid(format!("it has format {}, this version reads {FORMAT}", state.format)));
+        }
+        let model = LanguageModel::load(&dir, device)?;
+        let optimizer = optimizer.load(dir.join("optimizer.bpk")).map_err(|e| invalid(e.to_string()))?;
+        Ok(Ok((model, optimizer, state)))
+    }
+
+    /// Keeps the weights of the best epoch so far.
+    pub(crate) fn save_best(&self, model: &LanguageModel) -> Result<(), Error> {
+        let partial = self.dir.join("best.partial");
+        let best = self.dir.join("best");
+        let failed = |source| Error::WriteCheckpoint { path: best.clone(), source };
+        fs::create_dir_all(&partial).map_err(failed)?;
+        model.save(&partial)?;
+        if best.exists() {
+            fs::remove_dir_all(&best).map_err(failed)?;
+        }
+        fs::rename(&partial, &best).map_err(failed)
+    }
+
+    pub(crate) fn load_best(&self, device: &Device) -> Result<LanguageModel, Error> {
+        Ok(LanguageModel::load(&self.dir.join("best"), device)?)
+    }
+
+    fn finished(&self) -> Vec<PathBuf> {
+        let mut found: Vec<PathBuf> = (fs::read_dir(&self.dir).into_iter().flatten().flatten())
+            .map(|entry| entry.path())
+            .filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("step-")))
+            .collect();
+        found.sort();
+        found
+    }
+}

@@ -1,0 +1,47 @@
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use inerd_experiment::{Experiment, Plan};
+use inerd_report::write_report;
+use inerd_run::Store;
+
+use crate::Global;
+use crate::collect::collect;
+use crate::commands::{ExperimentArguments, exit_of, inputs};
+use crate::exit::Exit;
+use crate::output::{Failure, Output};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    file: ExperimentArguments,
+}
+
+pub(crate) fn run(arguments: Arguments, global: &Global, output: &mut Output) -> Result<ExitCode, Failure> {
+    let (experiment, plan) = arguments.file.plan(&inputs(global, super::backend(global)?))?;
+    let store = Store::open(&global.store).map_err(|e| Failure::during("report", exit_of(&e), e))?;
+    write(&experiment, &plan, &store, global, output)?;
+    Ok(Exit::Success.into())
+}
+
+/// Writes the report and names the files to open.
+pub(super) fn write(
+    experiment: &Experiment,
+    plan: &Plan,
+    store: &Store,
+    global: &Global,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let input = collect(experiment, plan, store).map_err(|e| Failure::during("collect the scores", exit_of(&e), e))?;
+    let folder = global.reports.join(&experiment.name);
+    let written = write_report(&input, &folder, inerd_report::Options::default())
+        .map_err(|e| Failure::during("write the report", Exit::Store, e))?;
+    let first: Vec<&PathBuf> = written.iter().take(1).chain(written.iter().filter(|p| is_picture(p))).collect();
+    let list: String = first.iter().map(|path| format!("  {}\n", path.display())).collect();
+    output.result(&format!("open\n{list}"), &serde_json::json!({ "report": written }));
+    Ok(())
+}
+
+fn is_picture(path: &std::path::Path) -> bool {
+    path.extension().is_some_and(|e| e == "svg" || e == "html")
+}

@@ -1,0 +1,129 @@
+//! The only module that prints. Data go to stdout, talk goes to stderr.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where printing is done")]
+
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use miette::{Diagnostic, Report};
+use serde::Serialize;
+
+use crate::exit::Exit;
+
+/// Whom the output is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Human,
+    Json,
+}
+
+/// Where results and messages go.
+#[derive(Debug)]
+pub(crate) struct Output {
+    format: Format,
+}
+
+/// An error on its way out: what to show and which code to leave with.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) report: Report,
+    pub(crate) exit: Exit,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, error: impl Diagnostic + Send + Sync + 'static) -> Self {
+        Self { report: Report::new(error), exit }
+    }
+
+    /// An error of another room, told as "failed to {action}" with its causes below.
+    pub(crate) fn during(
+        action: impl Into<String>,
+        exit: Exit,
+        error: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(exit, Failed { action: action.into(), source: Box::new(error), help: None })
+    }
+
+    pub(crate) fn with_help(
+        action: impl Into<String>,
+        exit: Exit,
+        error: impl std::error::Error + Send + Sync + 'static,
+        help: impl Into<String>,
+    ) -> Self {
+        Self::new(exit, Failed { action: action.into(), source: Box::new(error), help: Some(help.into()) })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("failed to {action}")]
+struct Failed {
+    action: String,
+    source: Box<dyn std::error::Error + Send + Sync>,
+    help: Option<String>,
+}
+
+impl Diagnostic for Failed {
+    fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn std::fmt::Display>)
+    }
+}
+
+impl Output {
+    pub(crate) fn new(format: Format) -> Self {
+        Self { format }
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// The result: `human` for people, `value` as JSON for programs.
+    pub(crate) fn result(&mut self, human: &str, value: &impl Serialize) {
+        match self.format {
+            Format::Human => println!("{}", human.trim_end()),
+            Format::Json => match serde_json::to_string_pretty(value) {
+                Ok(json) => println!("{json}"),
+                Err(error) => eprintln!("inerd: the result can't be written as JSON: {error}"),
+            },
+        }
+    }
+
+    /// Something said along the way; programs don't get it.
+    pub(crate) fn say(&mut self, message: &str) {
+        if self.format == Format::Human {
+            eprintln!("{message}");
+        }
+    }
+
+    pub(crate) fn fail(&mut self, failure: Failure) -> ExitCode {
+        match self.format {
+            Format::Human => eprintln!("{:?}", failure.report),
+            Format::Json => {
+                let causes: Vec<String> = failure.report.chain().map(ToString::to_string).collect();
+                eprintln!("{}", serde_json::json!({ "error": causes, "exit_code": failure.exit as u8 }));
+            }
+        }
+        failure.exit.into()
+    }
+}
+
+/// A command line that could not be understood, or a request for help.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    let wrong = error.use_stderr();
+    // Printing fails only where the terminal is gone; the exit code still tells.
+    let _ = error.print();
+    if wrong { Exit::Usage.into() } else { Exit::Success.into() }
+}
+
+/// Log lines of the rooms go to stderr; `INERD_LOG` chooses them (for example `inerd_training=debug`).
+pub(crate) fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .with_default_directive(tracing_subscriber::filter::LevelFilter::WARN.into())
+        .with_env_var("INERD_LOG")
+        .from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+}
+
+/// A line said on stderr from within a progress display.
+pub(crate) fn line(text: &str) {
+    eprintln!("{text}");
+}
