@@ -137,7 +137,8 @@ mod tests {
             };
             let mut entities: Vec<Entity> = (0..4).map(|_| span()).map(|(k, s, e)| Entity::new(k, s, e)).collect();
             entities.sort();
-            let predictions: Vec<Prediction> = (0..4).map(|_| span()).map(|(k, s, e)| predicted(k, Some((s, e)))).collect();
+            let predictions: Vec<Prediction> =
+                (0..4).map(|_| span()).map(|(k, s, e)| predicted(k, Some((s, e)))).collect();
             let comparison = compare(&entities, &predictions);
             let sentence = Sentence { text: "x".repeat(20), entities, ..Sentence::default() };
             let generation = Generation { predictions, ..Generation::default() };
@@ -146,9 +147,17 @@ mod tests {
             let missed: u64 = errors.confusion.missed.values().sum();
             let spurious: u64 = errors.confusion.spurious.values().sum();
             let of = |o: Outcome| comparison.outcomes.iter().filter(|(found, _)| *found == o).count() as u64;
-            assert_eq!((comparison.missed.len() as u64, of(Outcome::Spurious)), (missed, spurious), "{sentence:?} {generation:?}");
+            assert_eq!(
+                (comparison.missed.len() as u64, of(Outcome::Spurious)),
+                (missed, spurious),
+                "{sentence:?} {generation:?}"
+            );
             let b = errors.boundaries;
-            assert_eq!(of(Outcome::Boundary) + of(Outcome::Both), b.left + b.right + b.both, "{sentence:?} {generation:?}");
+            assert_eq!(
+                of(Outcome::Boundary) + of(Outcome::Both),
+                b.left + b.right + b.both,
+                "{sentence:?} {generation:?}"
+            );
         }
     }
 

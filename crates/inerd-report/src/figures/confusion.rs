@@ -97,7 +97,8 @@ fn figure<'a>(view: &'a View<'a>, row: usize) -> Result<Option<Figure<'a>>, Erro
 }
 
 fn count(confusion: &Confusion, counts: &mut BTreeMap<(String, String), u64>) {
-    let mut add = |gold: &str, predicted: &str, n: u64| *counts.entry((gold.into(), predicted.into())).or_default() += n;
+    let mut add =
+        |gold: &str, predicted: &str, n: u64| *counts.entry((gold.into(), predicted.into())).or_default() += n;
     for (gold, row) in &confusion.pairs {
         for (predicted, n) in row {
             add(gold, predicted, *n);

@@ -26,49 +26,54 @@ try {
 
   // Text of the data.
   set("search", "alert(1)", "input");
-  check("shows a script as text", items().length === 4 && items()[0].textContent.includes("<script>alert(1)</script>"));
+  check("shows a script as text", items().length === 4 && items()[0].textContent.includes("\u003cscript>alert(1)\u003c/script>"));
   check("runs no script of the data", document.querySelectorAll("script").length === 3);
   set("search", "", "input");
 
   // Filters: 60 and 70 of 100 sentences are right.
-  check("shows a page of all", count() === "1–50 of 100 (100 in all)" && items().length === 50);
+  check("shows a page of all", count() === "1–50 of 101 (101 in all)" && items().length === 50);
   set("show", "errors");
-  check("filters errors", count() === "1–40 of 40 (100 in all)");
+  check("filters errors", count() === "1–40 of 40 (101 in all)");
   set("show", "correct");
-  check("filters what is right", count() === "1–50 of 60 (100 in all)");
+  check("filters what is right", count() === "1–50 of 60 (101 in all)");
   set("show", "lost");
-  check("finds flips", count() === "1–10 of 10 (100 in all)");
+  check("finds flips", count() === "1–10 of 10 (101 in all)");
   set("show", "gained");
-  check("finds no flips the other way", count() === "0–0 of 0 (100 in all)");
+  check("finds no flips the other way", count() === "0–0 of 0 (101 in all)");
   set("show", "all");
   set("error", "1");
-  check("filters by error kind", count() === "1–40 of 40 (100 in all)");
+  check("filters by error kind", count() === "1–40 of 40 (101 in all)");
   set("error", "");
   set("type", "1");
-  check("filters by type", count() === "1–40 of 40 (100 in all)");
+  check("filters by type", count() === "1–41 of 41 (101 in all)");
   set("type", "");
   set("search", "alpha/test/42", "input");
   check("finds an id", items().length === 1);
   set("search", "", "input");
   set("arm-a", "2");
   set("error", "5");
-  check("finds what is not in the text", count() === "1–5 of 5 (100 in all)" && items()[0].textContent.includes("“Atlantis”"));
+  check("finds what is not in the text", count() === "1–5 of 5 (101 in all)" && items()[0].textContent.includes("“Atlantis”"));
   set("error", "6");
-  check("finds what was missed", count() === "1–5 of 5 (100 in all)" && items()[0].textContent.includes("missed: Person"));
+  check("finds what was missed", count() === "1–5 of 5 (101 in all)" && items()[0].textContent.includes("missed: Person"));
   set("error", "");
 
   // Marks under the text.
   const marks = items()[0].querySelectorAll(".e");
   check("marks the entity", marks.length === 3 && marks[0].textContent === "Ada0");
-  set("search", "Kraków", "input");
+  set("search", "test/nested", "input");
+  const nested = items()[0].querySelectorAll(".e");
+  const lines = [...nested].map((e) => e.style.backgroundImage.split("linear-gradient").length - 1);
+  check("stacks the lines of nested entities", lines.join() === "1,2" && nested[1].textContent === "Kraków");
+  check("says where an arm has no answer", items()[0].textContent.includes("no answer"));
+  set("search", "test/11", "input");
   check("counts as the browser does", items()[0].querySelector(".e").textContent === "University of Kraków");
   set("search", "", "input");
 
   // Keyboard.
   key("n");
-  check("turns the page", count() === "51–100 of 100 (100 in all)");
+  check("turns the page", count() === "51–100 of 101 (101 in all)");
   key("p");
-  check("turns back", count() === "1–50 of 100 (100 in all)");
+  check("turns back", count() === "1–50 of 101 (101 in all)");
   key("j");
   key("j");
   check("steps to a sentence", document.activeElement === items()[1]);
