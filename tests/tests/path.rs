@@ -87,7 +87,9 @@ fn plan_says_what_run_does() {
         let plan = lab.run(&["plan", "experiment.toml", "--output", "json"]).expect(0, &[]);
         let plan: Value = serde_json::from_str(&plan.stdout()).unwrap();
         let stages = plan["stages"].as_array().unwrap().iter();
-        stages.map(|s| (s["id"].as_str().unwrap().to_owned(), s["decision"]["action"].as_str().unwrap().to_owned())).collect()
+        stages
+            .map(|s| (s["id"].as_str().unwrap().to_owned(), s["decision"]["action"].as_str().unwrap().to_owned()))
+            .collect()
     };
     let before = planned(&lab);
     assert!(before.iter().all(|(_, action)| action == "run"), "{before:?}");

@@ -49,6 +49,10 @@ pub struct Cell {
     /// The dataset that the cell is tested on.
     pub dataset: String,
     pub seed: u64,
+    /// Name of the training prefix that the cell shares with others (a common coarse-tuned model); the cells of one
+    /// prefix are not independent. `None`: the seed is the independent unit.
+    #[serde(default)]
+    pub unit: Option<String>,
     pub status: Status,
     /// In the order of the pipeline.
     #[serde(default)]

@@ -24,9 +24,11 @@ use std::path::{Path, PathBuf};
 
 pub use error::Error;
 pub use explain::{Explanation, explain};
+pub use input::{
+    Cell, Cost, CurvePoint, Experiment, Facts, GoldSet, Provenance, ReportInput, RuleAudit, StageRun, Status,
+};
 pub use overview::write_overview;
 pub use predictions::{Annotated, predictions_json_lines, predictions_page, predictions_terminal};
-pub use input::{Cell, Cost, CurvePoint, Experiment, Facts, GoldSet, Provenance, ReportInput, RuleAudit, StageRun, Status};
 
 /// What to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +87,8 @@ pub fn write_report(input: &ReportInput, folder: &Path, options: Options) -> Res
 fn summary(
     view: &view::View<'_>,
     answer: &answer::Answer,
-    tables: &[tables::Table], figures: &[figures::Figure<'_>],
+    tables: &[tables::Table],
+    figures: &[figures::Figure<'_>],
 ) -> String {
     let experiment = &view.input.experiment;
     let mut out = format!("# {}\n\n", escape::markdown(&experiment.name));

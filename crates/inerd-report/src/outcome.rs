@@ -1,6 +1,6 @@
 //! What became of every prediction of a sentence: the words of the sentence browser and of the error analysis.
 
-use inerd_text::{Entity, Prediction, Span};
+use inerd_text::{Entity, Prediction};
 use serde::Serialize;
 
 /// What became of a prediction. The order is the page's code for it.
@@ -26,27 +26,11 @@ impl From<Outcome> for u8 {
     }
 }
 
-impl Outcome {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Correct, Self::WrongType, Self::Boundary, Self::Both, Self::Spurious, Self::NotInText];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Correct => "correct",
-            Self::WrongType => "wrong type",
-            Self::Boundary => "wrong boundary",
-            Self::Both => "wrong type and boundary",
-            Self::Spurious => "spurious",
-            Self::NotInText => "not in the text",
-        }
-    }
-}
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Comparison {
     /// Of every prediction, with the gold entity that it is compared with.
     pub(crate) outcomes: Vec<(Outcome, Option<usize>)>,
-    /// Gold entities that no prediction overlaps.
+    /// Gold entities that no prediction was paired with.
     pub(crate) missed: Vec<usize>,
 }
 
@@ -57,46 +41,47 @@ impl Comparison {
     }
 }
 
-/// A gold entity is matched exactly at most once: of two equal predictions the second one is spurious. A prediction
-/// that matches nothing is compared with an unmatched gold entity, first in the same place, then an overlapping one of
-/// its type, then any overlapping one.
+/// Pairs every prediction with at most one gold entity and the other way round, as `inerd_metrics` does for its error
+/// analysis (a test holds the two together): first those that agree entirely, then those in the same place, then
+/// overlapping ones of the same type, then any overlapping ones; the largest overlap first.
 pub(crate) fn compare(gold: &[Entity], predictions: &[Prediction]) -> Comparison {
-    let mut matched = vec![false; gold.len()];
-    let exact: Vec<Option<usize>> = (predictions.iter())
-        .map(|p| {
-            let span = p.span?;
-            let found = (0..gold.len()).find(|&i| !matched[i] && gold[i].span == span && gold[i].kind == p.kind)?;
-            matched[found] = true;
-            Some(found)
-        })
+    let mut taken = vec![false; gold.len()];
+    let mut outcomes: Vec<(Outcome, Option<usize>)> = (predictions.iter())
+        .map(|p| (if p.span.is_some() { Outcome::Spurious } else { Outcome::NotInText }, None))
         .collect();
-    let outcomes: Vec<(Outcome, Option<usize>)> = (predictions.iter().zip(exact))
-        .map(|(prediction, exact)| match (exact, prediction.span) {
-            (Some(i), _) => (Outcome::Correct, Some(i)),
-            (None, None) => (Outcome::NotInText, None),
-            (None, Some(span)) => nearest(gold, &matched, span, &prediction.kind),
-        })
-        .collect();
-    let missed = (0..gold.len()).filter(|i| outcomes.iter().all(|(_, found)| *found != Some(*i))).collect();
-    Comparison { outcomes, missed }
-}
-
-fn nearest(gold: &[Entity], matched: &[bool], span: Span, kind: &str) -> (Outcome, Option<usize>) {
-    let find = |fits: &dyn Fn(&Entity) -> bool| (0..gold.len()).find(|&i| !matched[i] && fits(&gold[i]));
-    let candidates = [
-        (Outcome::WrongType, find(&|g| g.span == span)),
-        (Outcome::Boundary, find(&|g| g.span.overlaps(span) && g.kind == kind)),
-        (Outcome::Both, find(&|g| g.span.overlaps(span))),
-    ];
-    candidates.into_iter().find(|(_, found)| found.is_some()).unwrap_or((Outcome::Spurious, None))
+    for step in [Outcome::Correct, Outcome::WrongType, Outcome::Boundary, Outcome::Both] {
+        for (prediction, paired) in predictions.iter().zip(&mut outcomes) {
+            let Some(span) = prediction.span.filter(|_| paired.1.is_none()) else { continue };
+            let fits = |g: &Entity| match step {
+                Outcome::Correct => g.span == span && g.kind == prediction.kind,
+                Outcome::WrongType => g.span == span,
+                Outcome::Boundary => g.span.overlaps(span) && g.kind == prediction.kind,
+                _ => g.span.overlaps(span),
+            };
+            let overlap = |g: &Entity| g.span.end.min(span.end).saturating_sub(g.span.start.max(span.start));
+            let free = gold.iter().enumerate().filter(|(i, g)| !taken[*i] && fits(g));
+            if let Some((i, _)) = free.min_by_key(|(_, g)| std::cmp::Reverse(overlap(g))) {
+                taken[i] = true;
+                *paired = (step, Some(i));
+            }
+        }
+    }
+    Comparison { outcomes, missed: (0..gold.len()).filter(|&i| !taken[i]).collect() }
 }
 
 #[cfg(test)]
 mod tests {
+    use inerd_text::Span;
+
     use super::*;
 
     fn predicted(kind: &str, span: Option<(usize, usize)>) -> Prediction {
-        Prediction { kind: kind.into(), surface: "x".into(), span: span.map(|(s, e)| Span::new(s, e)), confidence: None }
+        Prediction {
+            kind: kind.into(),
+            surface: "x".into(),
+            span: span.map(|(s, e)| Span::new(s, e)),
+            confidence: None,
+        }
     }
 
     #[test]
@@ -119,11 +104,61 @@ mod tests {
             predicted("Person", Some((0, 3))),
         ];
         let comparison = compare(&gold, &predictions);
-        let expected =
-            [(Correct, Some(0)), (WrongType, Some(1)), (Boundary, Some(2)), (Both, Some(3)), (Spurious, None), (NotInText, None), (Spurious, None)];
+        let expected = [
+            (Correct, Some(0)),
+            (WrongType, Some(1)),
+            (Boundary, Some(2)),
+            (Both, Some(3)),
+            (Spurious, None),
+            (NotInText, None),
+            (Spurious, None),
+        ];
         assert_eq!(comparison.outcomes, expected);
         assert_eq!(comparison.missed, [4]);
         assert!(!comparison.exact(5));
+    }
+
+    /// The page and the stored analysis must not tell two stories.
+    #[test]
+    fn the_pairing_is_that_of_the_error_analysis() {
+        use inerd_metrics::analysis::ErrorAnalysis;
+        use inerd_text::{Generation, Sentence};
+        let kinds = ["A", "B"];
+        // Spans and types from a small congruential generator: many overlaps, repeats and ties.
+        let mut state = 7u64;
+        let mut draw = |n: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % n
+        };
+        for _ in 0..2_000 {
+            let mut span = || {
+                let start = draw(12) as usize;
+                (kinds[draw(2) as usize], start, start + 1 + draw(5) as usize)
+            };
+            let mut entities: Vec<Entity> = (0..4).map(|_| span()).map(|(k, s, e)| Entity::new(k, s, e)).collect();
+            entities.sort();
+            let predictions: Vec<Prediction> =
+                (0..4).map(|_| span()).map(|(k, s, e)| predicted(k, Some((s, e)))).collect();
+            let comparison = compare(&entities, &predictions);
+            let sentence = Sentence { text: "x".repeat(20), entities, ..Sentence::default() };
+            let generation = Generation { predictions, ..Generation::default() };
+            let errors =
+                ErrorAnalysis::new(std::slice::from_ref(&sentence), std::slice::from_ref(&generation), None).unwrap();
+            let missed: u64 = errors.confusion.missed.values().sum();
+            let spurious: u64 = errors.confusion.spurious.values().sum();
+            let of = |o: Outcome| comparison.outcomes.iter().filter(|(found, _)| *found == o).count() as u64;
+            assert_eq!(
+                (comparison.missed.len() as u64, of(Outcome::Spurious)),
+                (missed, spurious),
+                "{sentence:?} {generation:?}"
+            );
+            let b = errors.boundaries;
+            assert_eq!(
+                of(Outcome::Boundary) + of(Outcome::Both),
+                b.left + b.right + b.both,
+                "{sentence:?} {generation:?}"
+            );
+        }
     }
 
     #[test]

@@ -99,7 +99,13 @@ pub fn write_overview(folder: &Path) -> Result<PathBuf, Error> {
 fn row(summary: &Summary, folder: &str) -> String {
     // A folder's name in an address: everything but unreserved signs is percent-encoded.
     let address: String = (folder.bytes())
-        .map(|b| if b.is_ascii_alphanumeric() || b"-._~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .map(|b| {
+            if b.is_ascii_alphanumeric() || b"-._~".contains(&b) {
+                char::from(b).to_string()
+            } else {
+                format!("%{b:02X}")
+            }
+        })
         .collect();
     format!(
         "<tr><th scope=\"row\"><a href=\"{address}/index.html\">{}</a></th><td>{}</td><td title=\"{}\">{}</td>\

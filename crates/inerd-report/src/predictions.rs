@@ -30,7 +30,8 @@ impl Annotated {
 
     /// Byte positions at which an entity begins or ends, and both ends of the text, ascending.
     fn cuts(&self, placed: &[(Span, &Prediction)]) -> Vec<usize> {
-        let mut cuts: Vec<usize> = placed.iter().flat_map(|(s, _)| [s.start, s.end]).chain([0, self.text.len()]).collect();
+        let mut cuts: Vec<usize> =
+            placed.iter().flat_map(|(s, _)| [s.start, s.end]).chain([0, self.text.len()]).collect();
         cuts.sort_unstable();
         cuts.dedup();
         cuts
@@ -91,7 +92,11 @@ pub fn predictions_terminal(annotated: &[Annotated], colour: bool) -> String {
         }
         out.push('\n');
         for p in a.unplaced() {
-            out += &format!("  not in the text: {} {}\n", plain(&p.surface), paint(&p.kind, &format!("({})", plain(&label(p)))));
+            out += &format!(
+                "  not in the text: {} {}\n",
+                plain(&p.surface),
+                paint(&p.kind, &format!("({})", plain(&label(p))))
+            );
         }
     }
     out
@@ -170,7 +175,8 @@ pub fn predictions_page(title: &str, annotated: &[Annotated]) -> String {
             if over.is_empty() {
                 body += &piece;
             } else {
-                let join = |text: &dyn Fn(&(&str, usize)) -> String| over.iter().map(text).collect::<Vec<_>>().join(",");
+                let join =
+                    |text: &dyn Fn(&(&str, usize)) -> String| over.iter().map(text).collect::<Vec<_>>().join(",");
                 body += &format!(
                     "<span class=\"e\" style=\"padding-bottom:14px;background-image:{};background-size:{};background-position:{}\">{piece}</span>",
                     join(&|(c, _)| format!("linear-gradient({c},{c})")),
@@ -183,7 +189,8 @@ pub fn predictions_page(title: &str, annotated: &[Annotated]) -> String {
             }
         }
         for p in a.unplaced() {
-            body += &format!("<span class=\"chip wrong\">not in the text: {} · {}</span>", xml(&p.surface), xml(&label(p)));
+            body +=
+                &format!("<span class=\"chip wrong\">not in the text: {} · {}</span>", xml(&p.surface), xml(&label(p)));
         }
         body += "</div></li>\n";
     }

@@ -1,9 +1,6 @@
 //! Reliability: how often entities of a confidence are right.
 
-use std::collections::BTreeMap;
-
 use inerd_metrics::Rate;
-use inerd_text::Generation;
 use polars::prelude::{Column as Series, NamedFrom as _};
 
 use super::chart::{Axis, Column, Key, Plot};
@@ -13,7 +10,6 @@ use crate::draw::scene::Paint;
 use crate::draw::style::{HAIRLINE, INK, LINE, Look, Marker, Tag, Trace, solid};
 use crate::frame::frame;
 use crate::input::Cell;
-use crate::outcome::{Outcome, compare};
 use crate::view::View;
 
 const STEM: &str = "calibration";
@@ -21,6 +17,7 @@ const BINS: usize = 10;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Bin {
+    /// Summed.
     confidence: f64,
     correct: u64,
     count: u64,
@@ -93,7 +90,12 @@ pub(super) fn figure<'a>(view: &'a View<'a>) -> Result<Option<Figure<'a>>, Error
     let draw = {
         let (title, caption) = (title.clone(), caption.clone());
         move |column: Column| {
-            let key = |c: &Curve| Key { name: view.rows[c.row].name.clone(), look: Look::of(c.row), line: true, marker: true };
+            let key = |c: &Curve| Key {
+                name: view.rows[c.row].name.clone(),
+                look: Look::of(c.row),
+                line: true,
+                marker: true,
+            };
             let percent = |label: &str| {
                 let ticks = [0, 20, 40, 60, 80, 100].map(|v| (f64::from(v), v.to_string()));
                 Axis { label: label.to_owned(), low: 0.0, high: 100.0, ticks: ticks.into(), grid: true }
@@ -122,7 +124,13 @@ pub(super) fn figure<'a>(view: &'a View<'a>) -> Result<Option<Figure<'a>>, Error
                         let (rate, (x, _)) = (Rate::new(bin.correct, bin.count), at(bin));
                         let ends = vec![(x, 100.0 * rate.low), (x, 100.0 * rate.high)];
                         chart.draw_series([Trace::new(ends, solid(look.colour, HAIRLINE))])?;
-                        chart.draw_series([Marker { at: at(bin), look, radius: 0.9, filled: true, tag: tag.clone() }])?;
+                        chart.draw_series([Marker {
+                            at: at(bin),
+                            look,
+                            radius: 0.9,
+                            filled: true,
+                            tag: tag.clone(),
+                        }])?;
                     }
                 }
                 Ok(())
@@ -136,26 +144,14 @@ pub(super) fn figure<'a>(view: &'a View<'a>) -> Result<Option<Figure<'a>>, Error
 fn bins<'a>(view: &View<'a>, row: usize) -> ([Bin; BINS], Vec<&'a Cell>) {
     let mut bins = [Bin::default(); BINS];
     let mut cells = Vec::new();
-    for (dataset, name) in view.datasets.iter().enumerate() {
-        let Some(gold) = view.input.gold.iter().find(|g| g.dataset == *name) else { continue };
-        for cell in view.cells(row, dataset) {
-            let by_id: BTreeMap<&str, &Generation> = cell.generations.iter().map(|g| (g.id.as_str(), g)).collect();
-            let before: u64 = bins.iter().map(|b| b.count).sum();
-            for sentence in &gold.sentences {
-                let Some(generation) = by_id.get(sentence.id.as_str()) else { continue };
-                let outcomes = compare(&sentence.entities, &generation.predictions).outcomes;
-                for (prediction, (outcome, _)) in generation.predictions.iter().zip(outcomes) {
-                    let Some(confidence) = prediction.confidence.filter(|c| c.is_finite()) else { continue };
-                    let confidence = confidence.clamp(0.0, 1.0);
-                    let bin = &mut bins[((confidence * BINS as f64) as usize).min(BINS - 1)];
-                    bin.confidence += confidence;
-                    bin.count += 1;
-                    bin.correct += u64::from(outcome == Outcome::Correct);
-                }
-            }
-            if bins.iter().map(|b| b.count).sum::<u64>() > before {
-                cells.push(*cell);
-            }
+    for cell in (0..view.datasets.len()).flat_map(|dataset| view.cells(row, dataset)) {
+        let Some(found) = cell.scores.as_ref().and_then(|s| s.errors.calibration.as_ref()) else { continue };
+        cells.push(*cell);
+        for (bin, own) in bins.iter_mut().zip(&found.bins) {
+            let n = own.n as f64;
+            bin.confidence += own.confidence * n;
+            bin.correct += (own.accuracy * n).round() as u64;
+            bin.count += own.n;
         }
     }
     (bins, cells)

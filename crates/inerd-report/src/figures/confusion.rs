@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use inerd_text::{Generation, Sentence};
+use inerd_metrics::analysis::Confusion;
 use polars::prelude::{Column as Series, NamedFrom as _};
 
 use super::heat::{Field, Heat};
@@ -11,7 +11,6 @@ use crate::Error;
 use crate::escape::slug;
 use crate::frame::frame;
 use crate::input::Cell;
-use crate::outcome::{Outcome, compare};
 use crate::view::View;
 
 /// More types than this cannot be read at one column's width; the rarest become "other".
@@ -23,13 +22,11 @@ const OTHER: &str = "(other)";
 /// One figure for the baseline and one for the best row, over all datasets and seeds; a sweep would fill pages
 /// otherwise, and the error table has every row.
 pub(super) fn figures<'a>(view: &'a View<'a>) -> Result<Vec<Figure<'a>>, Error> {
-    let mean = |row: &usize| {
-        let means: Vec<f64> = (0..view.datasets.len()).filter_map(|d| view.summary(*row, d).mean).collect();
-        if means.is_empty() { f64::NEG_INFINITY } else { means.iter().sum::<f64>() / means.len() as f64 }
-    };
+    // A row that lacks a dataset is not the best for it.
+    let sum = |row: &usize| (0..view.datasets.len()).filter_map(|d| view.summary(*row, d).mean).sum::<f64>();
     let baseline = view.rows.iter().position(|r| Some(&r.arm) == view.input.experiment.baseline.as_ref());
     // The first one of equals.
-    let best = (0..view.rows.len()).rev().max_by(|a, b| mean(a).total_cmp(&mean(b)));
+    let best = (0..view.rows.len()).rev().max_by(|a, b| sum(a).total_cmp(&sum(b)));
     let mut figures = Vec::new();
     for row in baseline.into_iter().chain(best.filter(|b| Some(*b) != baseline)) {
         figures.extend(figure(view, row)?);
@@ -40,11 +37,11 @@ pub(super) fn figures<'a>(view: &'a View<'a>) -> Result<Vec<Figure<'a>>, Error> 
 fn figure<'a>(view: &'a View<'a>, row: usize) -> Result<Option<Figure<'a>>, Error> {
     let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
     let mut cells: Vec<&Cell> = Vec::new();
-    for (dataset, name) in view.datasets.iter().enumerate() {
-        let Some(gold) = view.input.gold.iter().find(|g| g.dataset == *name) else { continue };
-        for cell in view.cells(row, dataset).iter().filter(|c| !c.generations.is_empty()) {
+    for dataset in 0..view.datasets.len() {
+        for cell in view.cells(row, dataset) {
+            let Some(scores) = &cell.scores else { continue };
             cells.push(cell);
-            count(&gold.sentences, &cell.generations, &mut counts);
+            count(&scores.errors.confusion, &mut counts);
         }
     }
     if counts.is_empty() {
@@ -74,9 +71,10 @@ fn figure<'a>(view: &'a View<'a>, row: usize) -> Result<Option<Figure<'a>>, Erro
         })
         .collect();
     let title = format!("Type confusion of {arm}");
-    let caption = "Rows are gold types, columns predicted types, over all datasets and seeds; an entity counts as the type \
+    let caption =
+        "Rows are gold types, columns predicted types, over all datasets and seeds; an entity counts as the type \
                    that was predicted where it lies or overlaps it. Shades are shares of the row."
-        .to_owned();
+            .to_owned();
     let draw = {
         let (title, caption) = (title.clone(), caption.clone());
         move |column: Column| {
@@ -98,21 +96,19 @@ fn figure<'a>(view: &'a View<'a>, row: usize) -> Result<Option<Figure<'a>>, Erro
     Ok(Some(Figure { stem, title, caption, data, points: points.into_origins(), draw: Box::new(draw) }))
 }
 
-fn count(gold: &[Sentence], generations: &[Generation], counts: &mut BTreeMap<(String, String), u64>) {
-    let by_id: BTreeMap<&str, &Generation> = generations.iter().map(|g| (g.id.as_str(), g)).collect();
-    for sentence in gold {
-        let Some(generation) = by_id.get(sentence.id.as_str()) else { continue };
-        let comparison = compare(&sentence.entities, &generation.predictions);
-        let mut add = |gold: &str, predicted: &str| *counts.entry((gold.into(), predicted.into())).or_default() += 1;
-        for (prediction, (outcome, with)) in generation.predictions.iter().zip(&comparison.outcomes) {
-            match (outcome, with.and_then(|i| sentence.entities.get(i))) {
-                (Outcome::Spurious | Outcome::NotInText, _) | (_, None) => add(SPURIOUS, &prediction.kind),
-                (_, Some(entity)) => add(&entity.kind, &prediction.kind),
-            }
+fn count(confusion: &Confusion, counts: &mut BTreeMap<(String, String), u64>) {
+    let mut add =
+        |gold: &str, predicted: &str, n: u64| *counts.entry((gold.into(), predicted.into())).or_default() += n;
+    for (gold, row) in &confusion.pairs {
+        for (predicted, n) in row {
+            add(gold, predicted, *n);
         }
-        for &i in &comparison.missed {
-            add(&sentence.entities[i].kind, MISSED);
-        }
+    }
+    for (gold, n) in &confusion.missed {
+        add(gold, MISSED, *n);
+    }
+    for (predicted, n) in &confusion.spurious {
+        add(SPURIOUS, predicted, *n);
     }
 }
 

@@ -93,10 +93,14 @@ mod tests {
     #[test]
     fn the_interval_is_students() {
         let e = std::f64::consts::E;
-        let points: Vec<(f64, f64)> = [(1.0, 2.0), (e, 1.0), (e * e, 1.0)].map(|(n, y): (f64, f64)| (n, 100.0 - y.exp())).into();
+        let points: Vec<(f64, f64)> =
+            [(1.0, 2.0), (e, 1.0), (e * e, 1.0)].map(|(n, y): (f64, f64)| (n, 100.0 - y.exp())).into();
         let law = fit(&points).unwrap();
         assert!((law.exponent + 0.5).abs() < 1e-9, "{law:?}");
-        assert!((law.high - law.exponent - 12.706_204_736 * (1.0f64 / 6.0).sqrt() / 2.0f64.sqrt()).abs() < 1e-6, "{law:?}");
+        assert!(
+            (law.high - law.exponent - 12.706_204_736 * (1.0f64 / 6.0).sqrt() / 2.0f64.sqrt()).abs() < 1e-6,
+            "{law:?}"
+        );
     }
 
     #[test]

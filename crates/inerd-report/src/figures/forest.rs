@@ -26,18 +26,26 @@ pub(super) fn figure<'a>(view: &'a View<'a>, contrasts: &'a [Contrast]) -> Resul
             let data = view.datasets[c.dataset].as_str();
             let interval =
                 c.test.as_ref().map(|t| format!(" [{}, {}]", signed(t.low), signed(t.high))).unwrap_or_default();
-            let label = format!("{arm} − {baseline} on {data}: {}{interval} points (n = {})", signed(c.difference), c.seeds);
+            let label =
+                format!("{arm} − {baseline} on {data}: {}{interval} points (n = {})", signed(c.difference), c.seeds);
             let cells = pairs(view, c.row, c.baseline, c.dataset).into_iter().flat_map(|(a, b)| [a, b]).collect();
             points.name(&[arm, baseline, data], label, cells)
         })
         .collect();
-    let test = |f: fn(&crate::contrast::Test) -> f64| contrasts.iter().map(|c| c.test.as_ref().map(f)).collect::<Vec<_>>();
+    let test =
+        |f: fn(&crate::contrast::Test) -> f64| contrasts.iter().map(|c| c.test.as_ref().map(f)).collect::<Vec<_>>();
     let data = frame(
         STEM,
         vec![
             Series::new("arm".into(), contrasts.iter().map(|c| view.rows[c.row].name.as_str()).collect::<Vec<_>>()),
-            Series::new("baseline".into(), contrasts.iter().map(|c| view.rows[c.baseline].name.as_str()).collect::<Vec<_>>()),
-            Series::new("dataset".into(), contrasts.iter().map(|c| view.datasets[c.dataset].as_str()).collect::<Vec<_>>()),
+            Series::new(
+                "baseline".into(),
+                contrasts.iter().map(|c| view.rows[c.baseline].name.as_str()).collect::<Vec<_>>(),
+            ),
+            Series::new(
+                "dataset".into(),
+                contrasts.iter().map(|c| view.datasets[c.dataset].as_str()).collect::<Vec<_>>(),
+            ),
             Series::new("difference".into(), contrasts.iter().map(|c| c.difference).collect::<Vec<_>>()),
             Series::new("low".into(), test(|t| t.low)),
             Series::new("high".into(), test(|t| t.high)),
@@ -86,7 +94,8 @@ pub(super) fn figure<'a>(view: &'a View<'a>, contrasts: &'a [Contrast]) -> Resul
                     let y = top - index as f64 - 0.5;
                     let look = Look::of(contrast.row);
                     if let Some(test) = &contrast.test {
-                        chart.draw_series([Trace::new(vec![(test.low, y), (test.high, y)], solid(look.colour, LINE))])?;
+                        chart
+                            .draw_series([Trace::new(vec![(test.low, y), (test.high, y)], solid(look.colour, LINE))])?;
                     }
                     let at = (contrast.difference, y);
                     chart.draw_series([Marker { at, look, radius: 1.0, filled: true, tag: Some(tag.clone()) }])?;

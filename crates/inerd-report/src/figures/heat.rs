@@ -37,7 +37,8 @@ fn shade(value: f64) -> Colour {
 impl Heat<'_> {
     pub(super) fn draw(&self, column: Column) -> Result<Scene, Error> {
         let names: Vec<String> = self.rows.iter().map(|n| wrap(n, 0.25 * column.width(), TICK)).collect();
-        let widest = names.iter().flat_map(|n| n.split('\n')).map(|n| font::width(n, TICK, Weight::Regular)).fold(0.0, f64::max);
+        let widest =
+            names.iter().flat_map(|n| n.split('\n')).map(|n| font::width(n, TICK, Weight::Regular)).fold(0.0, f64::max);
         let room = (column.width() - widest - 10.0) / self.columns.len().max(1) as f64;
         let heads: Vec<String> = self.columns.iter().map(|n| wrap(n, room - 0.6, TICK)).collect();
         let field_height = (2.4 * TICK).min(room.max(1.4 * TICK));
@@ -58,12 +59,17 @@ impl Heat<'_> {
                     let Some(field) = field else { continue };
                     let (left, top) = (c as f64, rows - r as f64);
                     let corners = vec![(left, top), (left + 1.0, top), (left + 1.0, top - 1.0), (left, top - 1.0)];
-                    let area = Trace { points: corners, paint: Paint::Fill(shade(field.shade)), tag: field.tag.clone() };
+                    let area =
+                        Trace { points: corners, paint: Paint::Fill(shade(field.shade)), tag: field.tag.clone() };
                     chart.draw_series([area])?;
                     let size = TICK.min(TICK * 0.92 * room / font::width(&field.text, TICK, Weight::Regular).max(1e-9));
                     // Below 5 pt nobody reads it, and the data are beside the figure.
                     if size >= 5.0 / 7.0 * TICK {
-                        chart.draw_series([Text::new(field.text.clone(), (left + 0.5, top - 0.5), ink(size, field.shade))])?;
+                        chart.draw_series([Text::new(
+                            field.text.clone(),
+                            (left + 0.5, top - 0.5),
+                            ink(size, field.shade),
+                        )])?;
                     }
                 }
             }

@@ -1,5 +1,7 @@
 //! Masking rules as a plane of cost and quality: who is upper left of all others wins.
 
+use std::collections::BTreeSet;
+
 use polars::prelude::{Column as Series, NamedFrom as _};
 
 use super::chart::{Axis, Column, Key, Plot};
@@ -32,8 +34,11 @@ pub(super) fn figure<'a>(view: &'a View<'a>) -> Result<Option<Figure<'a>>, Error
     let mut names: Vec<String> = Vec::new();
     let mut tidy: Vec<(&str, &str, &Cell, String, f64, f64)> = Vec::new();
     for (row, dataset, cells) in view.groups() {
-        let cells: Vec<&Cell> =
-            cells.iter().copied().filter(|c| c.facts.masks.is_some() && cost(c).is_some() && view.value(c).is_some()).collect();
+        let cells: Vec<&Cell> = cells
+            .iter()
+            .copied()
+            .filter(|c| c.facts.masks.is_some() && cost(c).is_some() && view.value(c).is_some())
+            .collect();
         let (arm, data) = (view.rows[row].name.as_str(), view.datasets[dataset].as_str());
         let (seconds, quality) = (view.summarise(&cells, cost), view.summarise(&cells, |c| view.value(c)));
         let (Some(x), Some(y)) = (seconds.mean, quality.mean) else { continue };
@@ -41,14 +46,23 @@ pub(super) fn figure<'a>(view: &'a View<'a>) -> Result<Option<Figure<'a>>, Error
         let label = format!("{name}: {metric} {y:.2} at {x:.2} s per 1,000 sentences (n = {})", quality.n());
         for cell in &cells {
             if let (Some(x), Some(y)) = (cost(cell), view.value(cell)) {
-                tidy.push((arm, data, cell, cell.facts.masks.iter().flatten().cloned().collect::<Vec<_>>().join(" "), x, y));
+                tidy.push((
+                    arm,
+                    data,
+                    cell,
+                    cell.facts.masks.iter().flatten().cloned().collect::<Vec<_>>().join(" "),
+                    x,
+                    y,
+                ));
             }
         }
         let tag = points.name(&[arm, data], label, cells);
         places.push(Place { look: names.len(), cost: seconds, quality, tag });
         names.push(name);
     }
-    if places.len() < 2 {
+    let sets: BTreeSet<&str> = tidy.iter().map(|t| t.3.as_str()).collect();
+    // Every generation has rules; the figure is for experiments that compare them.
+    if sets.len() < 2 {
         return Ok(None);
     }
     let data = frame(
@@ -75,7 +89,8 @@ pub(super) fn figure<'a>(view: &'a View<'a>) -> Result<Option<Figure<'a>>, Error
                 let (mean, d) = (s.mean.unwrap_or(0.0), s.deviation.unwrap_or(0.0));
                 [mean - d, mean + d]
             };
-            let key = |(i, name): (usize, &String)| Key { name: name.clone(), look: Look::of(i), line: false, marker: true };
+            let key =
+                |(i, name): (usize, &String)| Key { name: name.clone(), look: Look::of(i), line: false, marker: true };
             let plot = Plot {
                 title: title.clone(),
                 description: caption.clone(),

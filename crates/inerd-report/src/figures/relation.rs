@@ -103,7 +103,8 @@ fn figure<'a>(view: &'a View<'a>, relation: Relation) -> Result<Option<Figure<'a
             }
         }
     }
-    let distinct: std::collections::BTreeSet<u64> = grouped.values().flat_map(|places| places.keys().copied()).collect();
+    let distinct: std::collections::BTreeSet<u64> =
+        grouped.values().flat_map(|places| places.keys().copied()).collect();
     if distinct.len() < 2 {
         return Ok(None);
     }
@@ -172,7 +173,12 @@ fn figure<'a>(view: &'a View<'a>, relation: Relation) -> Result<Option<Figure<'a
     Ok(Some(Figure { stem: stem.into(), title, caption, data, points: points.into_origins(), draw: Box::new(draw) }))
 }
 
-fn draw(relation: &Relation, lines: &[Line], caption: &str, column: Column) -> Result<crate::draw::scene::Scene, Error> {
+fn draw(
+    relation: &Relation,
+    lines: &[Line],
+    caption: &str,
+    column: Column,
+) -> Result<crate::draw::scene::Scene, Error> {
     let places = || lines.iter().flat_map(|l| &l.places);
     let values = places().flat_map(|p| {
         let d = p.deviation.unwrap_or(0.0);

@@ -38,16 +38,25 @@ pub(crate) fn render(
 ) -> Result<String, Error> {
     let experiment = &view.input.experiment;
     let browser = sentences::browser(view, with_text);
-    let mut body = format!("<a class=\"skip\" href=\"#results\">To the results</a>\n<header>\n<h1>{}</h1>\n", xml(&experiment.name));
+    let mut body = format!(
+        "<a class=\"skip\" href=\"#results\">To the results</a>\n<header>\n<h1>{}</h1>\n",
+        xml(&experiment.name)
+    );
     if !experiment.question.is_empty() {
         body += &format!("<p class=\"question\">{}</p>\n", xml(&experiment.question));
     }
-    body += &format!("<p class=\"answer {}\"><strong>{}.</strong> {}</p>\n", answer.verdict.class(), answer.verdict, xml(&answer.reason));
+    body += &format!(
+        "<p class=\"answer {}\"><strong>{}.</strong> {}</p>\n",
+        answer.verdict.class(),
+        answer.verdict,
+        xml(&answer.reason)
+    );
     body += "<nav aria-label=\"Sections\"><a href=\"#results\">Results</a> <a href=\"#figures\">Figures</a> ";
     if browser.is_some() {
         body += "<a href=\"#sentences\">Sentences</a> ";
     }
-    body += "<a href=\"#provenance\">Provenance</a></nav>\n</header>\n<main>\n<section id=\"results\">\n<h2>Results</h2>\n";
+    body +=
+        "<a href=\"#provenance\">Provenance</a></nav>\n</header>\n<main>\n<section id=\"results\">\n<h2>Results</h2>\n";
     for table in tables {
         body += &table.html();
     }
@@ -66,8 +75,8 @@ pub(crate) fn render(
     body += "</div>\n</section>\n";
     if let Some(browser) = &browser {
         body += BROWSER;
-        let json = serde_json::to_string(browser)
-            .map_err(|source| Error::Record { path: "index.html".into(), source })?;
+        let json =
+            serde_json::to_string(browser).map_err(|source| Error::Record { path: "index.html".into(), source })?;
         body += &format!("<script type=\"application/json\" id=\"data\">{}</script>\n", json_in_html(&json));
     }
     body += &provenance(view);

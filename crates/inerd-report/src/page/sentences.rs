@@ -87,7 +87,12 @@ pub(super) fn browser(view: &View<'_>, with_text: bool) -> Option<Browser> {
             }
         });
         let sentences = sentences.collect();
-        datasets.push(Dataset { name: name.clone(), text, sentences, arms: answered.into_iter().map(|(a, _)| a).collect() });
+        datasets.push(Dataset {
+            name: name.clone(),
+            text,
+            sentences,
+            arms: answered.into_iter().map(|(a, _)| a).collect(),
+        });
     }
     (!datasets.is_empty()).then_some(Browser { types: types.names, datasets })
 }

@@ -20,10 +20,14 @@ pub(super) fn table(view: &View<'_>, contrasts: &[Contrast]) -> Result<Option<Ta
                 Entry::words(&view.rows[c.row].name),
                 Entry::words(&view.rows[c.baseline].name),
                 Entry::words(&view.datasets[c.dataset]),
-                Entry { mark: c.test.as_ref().map_or("", Test::mark).into(), ..Entry::number(c.difference, signed(c.difference)) },
+                Entry {
+                    mark: c.test.as_ref().map_or("", Test::mark).into(),
+                    ..Entry::number(c.difference, signed(c.difference))
+                },
                 test(|t| Entry::words(format!("[{}, {}]", signed(t.low), signed(t.high)))),
                 test(|t| Entry::number(t.p, p_value(t.p))),
                 test(|t| Entry::number(t.adjusted, p_value(t.adjusted))),
+                c.effect_size.map_or_else(Entry::empty, |g| Entry::number(g, format!("{g:.2}").replace('-', "−"))),
                 Entry::number(c.seeds as f64, c.seeds.to_string()),
             ]
         })
@@ -36,6 +40,7 @@ pub(super) fn table(view: &View<'_>, contrasts: &[Contrast]) -> Result<Option<Ta
         Heading::words("95 % interval"),
         Heading::numbers("p"),
         Heading::numbers("p (Holm)"),
+        Heading::numbers("Hedges' g"),
         Heading::numbers("n"),
     ];
     let of = |f: fn(&Test) -> f64| contrasts.iter().map(|c| c.test.as_ref().map(f)).collect::<Vec<_>>();
@@ -43,13 +48,20 @@ pub(super) fn table(view: &View<'_>, contrasts: &[Contrast]) -> Result<Option<Ta
         "contrasts",
         vec![
             Column::new("arm".into(), contrasts.iter().map(|c| view.rows[c.row].name.as_str()).collect::<Vec<_>>()),
-            Column::new("baseline".into(), contrasts.iter().map(|c| view.rows[c.baseline].name.as_str()).collect::<Vec<_>>()),
-            Column::new("dataset".into(), contrasts.iter().map(|c| view.datasets[c.dataset].as_str()).collect::<Vec<_>>()),
+            Column::new(
+                "baseline".into(),
+                contrasts.iter().map(|c| view.rows[c.baseline].name.as_str()).collect::<Vec<_>>(),
+            ),
+            Column::new(
+                "dataset".into(),
+                contrasts.iter().map(|c| view.datasets[c.dataset].as_str()).collect::<Vec<_>>(),
+            ),
             Column::new("difference".into(), contrasts.iter().map(|c| c.difference).collect::<Vec<_>>()),
             Column::new("low".into(), of(|t| t.low)),
             Column::new("high".into(), of(|t| t.high)),
             Column::new("p".into(), of(|t| t.p)),
             Column::new("p_holm".into(), of(|t| t.adjusted)),
+            Column::new("hedges_g".into(), contrasts.iter().map(|c| c.effect_size).collect::<Vec<_>>()),
             Column::new("n".into(), contrasts.iter().map(|c| c.seeds as u32).collect::<Vec<_>>()),
         ],
     )?;

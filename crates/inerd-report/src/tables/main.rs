@@ -23,7 +23,7 @@ pub(super) fn table(view: &View<'_>, contrasts: &[Contrast]) -> Result<Table, Er
     }
     for contrast in contrasts {
         let entry = rows.get_mut(contrast.row).and_then(|entries| entries.get_mut(contrast.dataset + 1));
-        if let (Some(entry), Some(test)) = (entry, &contrast.test) {
+        if let (Some(entry), Some(test), false) = (entry, &contrast.test, contrast.incomplete) {
             test.mark().clone_into(&mut entry.mark);
         }
     }
@@ -36,7 +36,10 @@ pub(super) fn table(view: &View<'_>, contrasts: &[Contrast]) -> Result<Table, Er
         experiment.seeds.len()
     )];
     if contrasts.iter().any(|c| c.test.is_some()) {
-        notes.push(format!("Marks are differences to {}. {METHOD}", experiment.baseline.as_deref().unwrap_or("the baseline")));
+        notes.push(format!(
+            "Marks are differences to {}. {METHOD}",
+            experiment.baseline.as_deref().unwrap_or("the baseline")
+        ));
     }
     notes.extend(missing_notes(view, &summaries));
     notes.push(format!("Signature: {}.", view.signature()));

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use inerd_metrics::Convention;
-use inerd_text::Generation;
+use inerd_metrics::analysis::{ErrorAnalysis, Slice};
+use inerd_metrics::{Convention, Counts, ScoreReport};
 use polars::prelude::{Column, NamedFrom as _};
 
 use super::{Entry, Heading, Table};
 use crate::Error;
 use crate::frame::frame;
 use crate::input::Cell;
-use crate::outcome::{Outcome, compare};
 use crate::view::{Summary, View};
 
 /// "61.0 ± 1.0", or "–" where nothing is known.
@@ -37,9 +36,8 @@ pub(super) fn conventions(view: &View<'_>) -> Result<Option<Table>, Error> {
     if known.len() < 2 {
         return Ok(None);
     }
-    let f1 = |cell: &Cell, convention: Convention| {
-        Some(100.0 * cell.scores.as_ref()?.scores.get(&convention)?.micro.prf.f1)
-    };
+    let f1 =
+        |cell: &Cell, convention: Convention| Some(100.0 * cell.scores.as_ref()?.scores.get(&convention)?.micro.prf.f1);
     let (mut rows, mut tidy) = (Vec::new(), Vec::new());
     for (row, dataset, cells) in view.groups() {
         let mut entries = named(view, row, dataset);
@@ -76,28 +74,47 @@ pub(super) fn conventions(view: &View<'_>) -> Result<Option<Table>, Error> {
     Ok(Some(Table { stem: "conventions", title, columns: headings(known.iter().map(|c| c.name())), rows, notes, data }))
 }
 
+const KINDS: [&str; 10] = [
+    "correct",
+    "wrong type",
+    "wrong boundary",
+    "wrong type and boundary",
+    "spurious",
+    "missed",
+    "begins wrong",
+    "ends wrong",
+    "too long",
+    "too short",
+];
+
+/// Entities by kind of error, in the order of [`KINDS`].
+fn kinds(scores: &ScoreReport) -> [u64; KINDS.len()] {
+    let errors = &scores.errors;
+    let sum = |counts: &BTreeMap<String, u64>| counts.values().sum::<u64>();
+    let pairs = || errors.confusion.pairs.iter().flat_map(|(gold, row)| row.iter().map(move |(p, n)| (gold == p, *n)));
+    let with_type = |right: bool| pairs().filter(|(same, _)| *same == right).map(|(_, n)| n).sum::<u64>();
+    let b = &errors.boundaries;
+    let moved = b.left + b.right + b.both;
+    // The confusion knows types, the boundaries know places; together with the exact matches they give the rest.
+    let correct = scores.scores.get(&Convention::Span).map_or(0, |s| s.micro.counts.tp);
+    let boundary = with_type(true).saturating_sub(correct);
+    let both = moved.saturating_sub(boundary);
+    let wrong_type = with_type(false).saturating_sub(both);
+    let (spurious, missed) = (sum(&errors.confusion.spurious), sum(&errors.confusion.missed));
+    [correct, wrong_type, boundary, both, spurious, missed, b.left + b.both, b.right + b.both, b.too_long, b.too_short]
+}
+
 /// What became of the predictions, summed over seeds.
 pub(super) fn errors(view: &View<'_>) -> Result<Option<Table>, Error> {
     let (mut rows, mut tidy) = (Vec::new(), Vec::new());
     for (row, dataset, cells) in view.groups() {
-        let Some(gold) = view.input.gold.iter().find(|g| g.dataset == view.datasets[dataset]) else { continue };
-        let mut totals = [0u64; Outcome::ALL.len() + 1];
+        let mut totals = [0u64; KINDS.len()];
         let mut seen = false;
-        for cell in cells.iter().filter(|c| !c.generations.is_empty()) {
+        for (seed, scores) in cells.iter().filter_map(|c| Some((c.seed, c.scores.as_ref()?))) {
             seen = true;
-            let by_id: BTreeMap<&str, &Generation> = cell.generations.iter().map(|g| (g.id.as_str(), g)).collect();
-            let mut counts = [0u64; Outcome::ALL.len() + 1];
-            for sentence in &gold.sentences {
-                let Some(generation) = by_id.get(sentence.id.as_str()) else { continue };
-                let comparison = compare(&sentence.entities, &generation.predictions);
-                for (outcome, _) in &comparison.outcomes {
-                    counts[usize::from(u8::from(*outcome))] += 1;
-                }
-                counts[Outcome::ALL.len()] += comparison.missed.len() as u64;
-            }
-            for (total, (kind, count)) in totals.iter_mut().zip(kinds().zip(counts)) {
+            for (total, (kind, count)) in totals.iter_mut().zip(KINDS.into_iter().zip(kinds(scores))) {
                 *total += count;
-                tidy.push((row, dataset, cell.seed, kind, count));
+                tidy.push((row, dataset, seed, kind, count));
             }
         }
         if seen {
@@ -115,20 +132,86 @@ pub(super) fn errors(view: &View<'_>) -> Result<Option<Table>, Error> {
             Column::new("arm".into(), tidy.iter().map(|t| view.rows[t.0].name.as_str()).collect::<Vec<_>>()),
             Column::new("dataset".into(), tidy.iter().map(|t| view.datasets[t.1].as_str()).collect::<Vec<_>>()),
             Column::new("seed".into(), tidy.iter().map(|t| t.2).collect::<Vec<_>>()),
-            Column::new("outcome".into(), tidy.iter().map(|t| t.3).collect::<Vec<_>>()),
+            Column::new("kind".into(), tidy.iter().map(|t| t.3).collect::<Vec<_>>()),
             Column::new("count".into(), tidy.iter().map(|t| t.4).collect::<Vec<_>>()),
         ],
     )?;
     let notes = vec![
         "Entities, summed over seeds. A prediction that is not correct is compared with a gold entity in its place or \
-         overlapping it; missed gold entities are overlapped by no prediction."
+         overlapping it; spurious predictions and missed entities have no counterpart. The last four columns split the \
+         wrong boundaries."
             .into(),
     ];
-    Ok(Some(Table { stem: "errors", title: "Error analysis".into(), columns: headings(kinds()), rows, notes, data }))
+    Ok(Some(Table { stem: "errors", title: "Error analysis".into(), columns: headings(KINDS), rows, notes, data }))
 }
 
-fn kinds() -> impl Iterator<Item = &'static str> {
-    Outcome::ALL.into_iter().map(Outcome::name).chain(["missed"])
+/// F1 by properties of the mention and its sentence.
+pub(super) fn slices(view: &View<'_>) -> Result<Option<Table>, Error> {
+    type Property = (&'static str, fn(&ErrorAnalysis) -> &[Slice]);
+    let properties: [Property; 6] = [
+        ("length (tokens)", |e| &e.by_length),
+        ("type frequency", |e| &e.by_type_frequency),
+        ("entity density", |e| &e.by_density),
+        ("position", |e| &e.by_position),
+        ("surface in training", |e| &e.by_seen),
+        ("types in training", |e| &e.by_ambiguity),
+    ];
+    // (property, label) → counts of each row, over datasets and seeds.
+    let mut parts: Vec<(&str, &str, Vec<Counts>)> = Vec::new();
+    for (row, _, cells) in view.groups() {
+        for errors in cells.iter().filter_map(|c| Some(&c.scores.as_ref()?.errors)) {
+            for (property, slices) in &properties {
+                for slice in slices(errors) {
+                    let known = parts.iter().position(|(p, l, _)| p == property && *l == slice.label);
+                    let at = known.unwrap_or_else(|| {
+                        parts.push((property, &slice.label, vec![Counts::default(); view.rows.len()]));
+                        parts.len() - 1
+                    });
+                    parts[at].2[row] += slice.score.counts;
+                }
+            }
+        }
+    }
+    if parts.is_empty() {
+        return Ok(None);
+    }
+    // Stable: the parts of a property stay in the order in which the analysis has them.
+    parts.sort_by_key(|(property, ..)| properties.iter().position(|(p, _)| p == property));
+    let mut columns = vec![Heading::words("Property"), Heading::words("Part")];
+    columns.extend(view.rows.iter().map(|r| Heading::numbers(&r.name)));
+    let cell = |counts: &Counts| {
+        if counts.support() + counts.predicted() == 0 {
+            return Entry::empty();
+        }
+        let f1 = 100.0 * counts.prf().f1;
+        Entry::number(f1, format!("{f1:.1} ({})", counts.support()))
+    };
+    let rows = (parts.iter())
+        .map(|(property, label, counts)| {
+            [Entry::words(*property), Entry::words(*label)].into_iter().chain(counts.iter().map(cell)).collect()
+        })
+        .collect();
+    let flat: Vec<(&str, &str, &str, Counts)> = (parts.iter())
+        .flat_map(|(p, l, counts)| view.rows.iter().zip(counts).map(move |(r, c)| (*p, *l, r.name.as_str(), *c)))
+        .collect();
+    let data = frame(
+        "slices",
+        vec![
+            Column::new("property".into(), flat.iter().map(|t| t.0).collect::<Vec<_>>()),
+            Column::new("part".into(), flat.iter().map(|t| t.1).collect::<Vec<_>>()),
+            Column::new("arm".into(), flat.iter().map(|t| t.2).collect::<Vec<_>>()),
+            Column::new("tp".into(), flat.iter().map(|t| t.3.tp).collect::<Vec<_>>()),
+            Column::new("fp".into(), flat.iter().map(|t| t.3.fp).collect::<Vec<_>>()),
+            Column::new("fn".into(), flat.iter().map(|t| t.3.fn_).collect::<Vec<_>>()),
+        ],
+    )?;
+    let notes = vec![
+        "F1 in points (gold entities) of parts of the entities, counts summed over datasets and seeds. Hits and misses are \
+         sorted by the gold entity, false positives by the prediction."
+            .into(),
+        format!("Signature: {}.", Convention::Span.signature()),
+    ];
+    Ok(Some(Table { stem: "slices", title: "Results by part".into(), columns, rows, notes, data }))
 }
 
 /// What every masking rule did: how often it took tokens away, and how much probability with them.
@@ -145,7 +228,8 @@ pub(super) fn masks(view: &View<'_>) -> Result<Option<Table>, Error> {
     let (mut rows, mut tidy) = (Vec::new(), Vec::new());
     for (row, dataset, cells) in view.groups() {
         for rule in &rules {
-            let of_rule = || cells.iter().flat_map(|c| c.audit.iter().map(move |a| (c.seed, a))).filter(|(_, a)| a.rule == *rule);
+            let of_rule =
+                || cells.iter().flat_map(|c| c.audit.iter().map(move |a| (c.seed, a))).filter(|(_, a)| a.rule == *rule);
             if of_rule().next().is_none() {
                 continue;
             }
@@ -153,7 +237,11 @@ pub(super) fn masks(view: &View<'_>) -> Result<Option<Table>, Error> {
             let sum = |f: fn(&crate::RuleAudit) -> f64| of_rule().map(|(_, a)| f(a)).sum::<f64>();
             let (steps, fired) = (sum(|a| a.steps as f64), sum(|a| a.fired as f64));
             let share = |part: f64, whole: f64, decimals: usize| {
-                if whole > 0.0 { Entry::number(100.0 * part / whole, format!("{:.decimals$}", 100.0 * part / whole)) } else { Entry::empty() }
+                if whole > 0.0 {
+                    Entry::number(100.0 * part / whole, format!("{:.decimals$}", 100.0 * part / whole))
+                } else {
+                    Entry::empty()
+                }
             };
             let mut entries = named(view, row, dataset);
             entries.insert(2, Entry::words(*rule));
@@ -221,8 +309,17 @@ pub(super) fn cost(view: &View<'_>) -> Result<Option<Table>, Error> {
     )?;
     let device = &view.input.provenance.device;
     let on = if device.is_empty() { String::new() } else { format!(" On {device}.") };
-    let notes = vec![format!("Per run, mean ± sample deviation over seeds; a stage shared by several runs counts in each.{on}")];
-    Ok(Some(Table { stem: "cost", title: "Cost".into(), columns: headings(known.iter().map(|m| m.0)), rows, notes, data }))
+    let notes = vec![format!(
+        "Per run, mean ± sample deviation over seeds; a stage shared by several runs counts in each.{on}"
+    )];
+    Ok(Some(Table {
+        stem: "cost",
+        title: "Cost".into(),
+        columns: headings(known.iter().map(|m| m.0)),
+        rows,
+        notes,
+        data,
+    }))
 }
 
 fn positive(value: f64) -> Option<f64> {

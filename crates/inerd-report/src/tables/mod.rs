@@ -111,6 +111,7 @@ pub(crate) fn all(view: &View<'_>, contrasts: &[Contrast]) -> Result<Vec<Table>,
     tables.extend(per_type::table(view)?);
     tables.extend(hallucination::table(view)?);
     tables.extend(measures::errors(view)?);
+    tables.extend(measures::slices(view)?);
     tables.extend(measures::conventions(view)?);
     tables.extend(measures::masks(view)?);
     tables.extend(measures::cost(view)?);

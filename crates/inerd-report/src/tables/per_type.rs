@@ -15,7 +15,9 @@ pub(super) fn table(view: &View<'_>) -> Result<Option<Table>, Error> {
     let mut kinds: BTreeMap<(usize, &str), u64> = BTreeMap::new();
     for (row, dataset, cells) in view.groups() {
         for cell in cells {
-            let Some(scores) = cell.scores.as_ref().and_then(|s| s.scores.get(&view.metric.convention)) else { continue };
+            let Some(scores) = cell.scores.as_ref().and_then(|s| s.scores.get(&view.metric.convention)) else {
+                continue;
+            };
             for (kind, score) in &scores.per_type {
                 let support = kinds.entry((dataset, kind)).or_default();
                 *support = (*support).max(score.support);

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use inerd_metrics::ScoreReport;
-use inerd_report::{Cell, Cost, CurvePoint, Experiment, Facts, GoldSet, Provenance, ReportInput, RuleAudit, StageRun, Status};
+use inerd_report::{
+    Cell, Cost, CurvePoint, Experiment, Facts, GoldSet, Provenance, ReportInput, RuleAudit, StageRun, Status,
+};
 use inerd_text::{Entity, Generation, Prediction, Schema, Sentence, Span};
 
 pub(crate) const SIZE: usize = 100;
@@ -95,6 +97,7 @@ pub(crate) fn cell(arm: &str, dataset: &str, seed: u64, hits: usize, misses: Mis
         axes: BTreeMap::new(),
         dataset: dataset.into(),
         seed,
+        unit: None,
         status: Status::Done,
         stages: vec![stage("corpus"), stage("fine-tune"), stage("generate"), stage("score")],
         scores: Some(ScoreReport::new(&gold, &generations, &schema()).expect("gold and answers are parallel")),
