@@ -66,7 +66,12 @@ impl ExperimentArguments {
 }
 
 fn inputs(global: &Global, backend: Backend) -> FileInputs {
-    FileInputs { data_dir: global.data_dir.clone(), models_dir: global.models_dir.clone(), backend }
+    FileInputs {
+        data_dir: global.data_dir.clone(),
+        models_dir: global.models_dir.clone(),
+        texts_dir: global.texts_dir.clone(),
+        backend,
+    }
 }
 
 /// The exit code that belongs to an error of a run.
