@@ -87,6 +87,11 @@ impl Output {
         }
     }
 
+    /// Data that are text already, whoever reads them.
+    pub(crate) fn data(&mut self, text: &str) {
+        print!("{text}");
+    }
+
     /// Something said along the way; programs don't get it.
     pub(crate) fn say(&mut self, message: &str) {
         if self.format == Format::Human {

@@ -2,6 +2,7 @@
 
 mod data;
 mod plan;
+mod predict;
 mod report;
 mod run;
 
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Plan(plan::Arguments),
     /// Write the report of what the store holds already.
     Report(report::Arguments),
+    /// Find the entities of new text with a trained model.
+    Predict(predict::Arguments),
     /// Datasets: list, fetch, check, count, convert, add your own.
     Data(data::Arguments),
 }
@@ -34,6 +37,7 @@ impl Command {
             Self::Run(arguments) => run::run(arguments, global, output),
             Self::Plan(arguments) => plan::run(arguments, global, output),
             Self::Report(arguments) => report::run(arguments, global, output),
+            Self::Predict(arguments) => predict::run(arguments, global, output),
             Self::Data(arguments) => data::run(arguments, global, output),
         }
     }
