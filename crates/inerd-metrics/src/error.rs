@@ -15,6 +15,16 @@ pub enum MetricsError {
     DifferentTokens { sentence: usize, gold: usize, predicted: usize },
     #[error("read the {side} tag `{tag}` (sentence {sentence}, token {token}, counted from 1): {reason}")]
     Tag { side: &'static str, sentence: usize, token: usize, tag: String, reason: &'static str },
+    #[error("compare arms: each needs at least one replicate with finite scores")]
+    NoReplicates,
+    #[error(
+        "exchange sentences between {baseline} replicates of the baseline and {arm} of the arm: both need as many, or exchange whole units"
+    )]
+    UnmatchedReplicates { baseline: usize, arm: usize },
+    #[error(
+        "resample {resamples} times at level {level}: at least one resample and a level between 0 and 1 are needed"
+    )]
+    Resampling { resamples: usize, level: f64 },
     #[error("read the scores: {0}")]
     Json(#[from] serde_json::Error),
     #[error("read scores of format {found}: this program knows formats up to {known}; score the generations again")]

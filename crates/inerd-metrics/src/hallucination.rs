@@ -83,7 +83,8 @@ pub struct Hallucinations {
 pub fn hallucinations(gold: &[Sentence], predicted: &[Generation], schema: &Schema) -> Result<Hallucinations> {
     let mut counts: BTreeMap<HallucinationClass, u64> = HallucinationClass::ALL.map(|class| (class, 0)).into();
     let (mut outputs, mut entities, mut any) = (0, 0, 0);
-    for (sentence, generation) in score::pair(gold, predicted)? {
+    for pair in score::pair(gold, predicted)? {
+        let (sentence, generation) = pair?;
         outputs += 1;
         let of_output = [
             (HallucinationClass::Unparsable, !generation.unparsable.is_empty()),

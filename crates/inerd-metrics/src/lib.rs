@@ -8,6 +8,9 @@
 //! stage stores: every convention, the taxonomy, and per-sentence counts from which any later comparison of arms can
 //! be resampled without seeing a model again.
 
+#![cfg_attr(test, expect(clippy::float_cmp, reason = "figures known by hand are compared exactly"))]
+
+pub mod analysis;
 mod convention;
 mod conventions;
 mod counts;
@@ -17,6 +20,7 @@ mod interval;
 mod report;
 mod score;
 mod signature;
+pub mod statistics;
 mod tags;
 mod tally;
 #[cfg(test)]

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use inerd_text::{Generation, Schema, Sentence};
 use serde::{Deserialize, Serialize};
 
+use crate::analysis::{ErrorAnalysis, Training};
 use crate::counts::{Scores, SentenceCounts};
 use crate::hallucination::{Hallucinations, hallucinations};
 use crate::score::tally;
@@ -22,6 +23,7 @@ pub struct ScoreReport {
     /// Micro counts of every sentence, parallel to `ids`.
     pub per_sentence: BTreeMap<Convention, SentenceCounts>,
     pub hallucinations: Hallucinations,
+    pub errors: ErrorAnalysis,
 }
 
 impl ScoreReport {
@@ -30,6 +32,25 @@ impl ScoreReport {
     /// # Errors
     /// Where gold and predictions do not hold the same sentences in the same order.
     pub fn new(gold: &[Sentence], predicted: &[Generation], schema: &Schema) -> Result<Self> {
+        Self::build(gold, predicted, schema, None)
+    }
+
+    /// [`ScoreReport::new`], with the error analysis by what the training data hold.
+    pub fn with_training(
+        gold: &[Sentence],
+        predicted: &[Generation],
+        schema: &Schema,
+        training: &Training,
+    ) -> Result<Self> {
+        Self::build(gold, predicted, schema, Some(training))
+    }
+
+    fn build(
+        gold: &[Sentence],
+        predicted: &[Generation],
+        schema: &Schema,
+        training: Option<&Training>,
+    ) -> Result<Self> {
         let mut scores = BTreeMap::new();
         let mut per_sentence = BTreeMap::new();
         for convention in Convention::ALL {
@@ -43,6 +64,7 @@ impl ScoreReport {
             scores,
             per_sentence,
             hallucinations: hallucinations(gold, predicted, schema)?,
+            errors: ErrorAnalysis::new(gold, predicted, training)?,
         })
     }
 

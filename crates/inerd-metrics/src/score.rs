@@ -8,21 +8,17 @@ use crate::{Convention, MetricsError, Result, conventions};
 pub(crate) fn pair<'a>(
     gold: &'a [Sentence],
     predicted: &'a [Generation],
-) -> Result<impl Iterator<Item = (&'a Sentence, &'a Generation)> + Clone> {
+) -> Result<impl Iterator<Item = Result<(&'a Sentence, &'a Generation)>>> {
     if gold.len() != predicted.len() {
         return Err(MetricsError::DifferentLengths { gold: gold.len(), predicted: predicted.len() });
     }
-    let pairs = gold.iter().zip(predicted);
-    for (index, (sentence, generation)) in pairs.clone().enumerate() {
-        if !sentence.id.is_empty() && !generation.id.is_empty() && sentence.id != generation.id {
-            return Err(MetricsError::DifferentIds {
-                position: index + 1,
-                gold: sentence.id.clone(),
-                predicted: generation.id.clone(),
-            });
+    Ok(gold.iter().zip(predicted).enumerate().map(|(index, (sentence, generation))| {
+        let (of_gold, of_predicted) = (&sentence.id, &generation.id);
+        if of_gold == of_predicted || of_gold.is_empty() || of_predicted.is_empty() {
+            return Ok((sentence, generation));
         }
-    }
-    Ok(pairs)
+        Err(MetricsError::DifferentIds { position: index + 1, gold: of_gold.clone(), predicted: of_predicted.clone() })
+    }))
 }
 
 /// Scores by the primary convention, [`Convention::Span`]. No schema is needed: an unknown type is a false positive.
@@ -49,7 +45,8 @@ pub(crate) fn tally(
     let pairs = pair(gold, predicted)?;
     let mut tally = Tally::with_capacity(gold.len());
     let mut matched = Vec::new();
-    for (sentence, generation) in pairs {
+    for pair in pairs {
+        let (sentence, generation) = pair?;
         match convention {
             Convention::Span => conventions::spans(sentence, generation, &mut matched, &mut tally),
             Convention::Seqeval | Convention::SeqevalStrict => conventions::tagged(sentence, generation, &mut tally),

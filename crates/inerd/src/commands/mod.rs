@@ -2,6 +2,7 @@
 
 mod data;
 mod plan;
+mod predict;
 mod report;
 mod run;
 
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Plan(plan::Arguments),
     /// Write the report of what the store holds already.
     Report(report::Arguments),
+    /// Find the entities of new text with a trained model.
+    Predict(predict::Arguments),
     /// Datasets: list, fetch, check, count, convert, add your own.
     Data(data::Arguments),
 }
@@ -34,6 +37,7 @@ impl Command {
             Self::Run(arguments) => run::run(arguments, global, output),
             Self::Plan(arguments) => plan::run(arguments, global, output),
             Self::Report(arguments) => report::run(arguments, global, output),
+            Self::Predict(arguments) => predict::run(arguments, global, output),
             Self::Data(arguments) => data::run(arguments, global, output),
         }
     }
@@ -66,7 +70,12 @@ impl ExperimentArguments {
 }
 
 fn inputs(global: &Global, backend: Backend) -> FileInputs {
-    FileInputs { data_dir: global.data_dir.clone(), models_dir: global.models_dir.clone(), backend }
+    FileInputs {
+        data_dir: global.data_dir.clone(),
+        models_dir: global.models_dir.clone(),
+        texts_dir: global.texts_dir.clone(),
+        backend,
+    }
 }
 
 /// The exit code that belongs to an error of a run.
