@@ -213,7 +213,8 @@ impl<'a> Writer<'a> {
         draft.depth -= 1;
         draft.chosen = outside;
         draft.silent = was_silent;
-        if let Some(label) = self.labels.get(leaf).filter(|_| !was_silent) {
+        let allowed = self.leaves.get(leaf).is_some_and(|l| !l.is_empty());
+        if let Some(label) = self.labels.get(leaf).filter(|_| allowed && !was_silent) {
             draft.entities.push(Entity::new(*label, start, draft.text.len()));
         }
     }
@@ -223,7 +224,12 @@ impl<'a> Writer<'a> {
         if let Some(leaf) = draft.chosen.get(name) {
             return Some(leaf);
         }
-        let leaf = *self.leaves.get(name)?.choose(&mut self.rng)?;
+        let leaf = match self.leaves.get(name)?.choose(&mut self.rng) {
+            Some(leaf) => *leaf,
+            // A template without an allowed type is never chosen, but a mention may hold one: it is written, and not
+            // annotated.
+            None => *self.grammar.leaves(name).choose(&mut self.rng)?,
+        };
         draft.chosen.insert(name, leaf);
         Some(leaf)
     }
