@@ -85,7 +85,7 @@ impl Grammar {
         let blank =
             |&id: &u32| id != eos && !literals.contains(&vec![id]) && matches!(tokenizer.token_bytes(id), b"" | b" ");
         let blanks = (0..tokenizer.vocab_size() as u32).filter(blank).collect();
-        Ok(Self { blanks, layout, marks, literals, type_first, style, trie, written, names, types_or_end, eos })
+        Ok(Self { layout, marks, literals, type_first, style, trie, written, names, types_or_end, eos, blanks })
     }
 
     /// Which slot (0 or 1) holds the type.

@@ -1,5 +1,7 @@
 //! What holds for every sentence, set of types, tokenizer, format and set of rules.
 
+#![expect(clippy::print_stderr, reason = "a skipped test must say so")]
+
 mod support;
 
 use std::collections::BTreeSet;

@@ -88,6 +88,7 @@ impl Output {
     }
 
     /// Data that are text already, whoever reads them.
+    #[expect(clippy::unused_self, reason = "printing goes through the one who prints")]
     pub(crate) fn data(&mut self, text: &str) {
         print!("{text}");
     }

@@ -1,4 +1,5 @@
 //! Starts the command in a folder of its own.
+#![allow(dead_code, reason = "every test file uses a part of it")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -61,10 +61,10 @@ fn labels(grammar: &Grammar, count: Option<usize>) -> BTreeMap<&str, &str> {
         chosen.insert(name);
         // A type of which every child is chosen is never the most specific one.
         let parent = grammar.types.get(name).and_then(|t| t.under.as_deref());
-        if let Some((parent, node)) = parent.and_then(|p| grammar.types.get_key_value(p)) {
-            if node.children.iter().all(|c| chosen.contains(c.as_str())) {
-                chosen.remove(parent.as_str());
-            }
+        if let Some((parent, node)) = parent.and_then(|p| grammar.types.get_key_value(p))
+            && node.children.iter().all(|c| chosen.contains(c.as_str()))
+        {
+            chosen.remove(parent.as_str());
         }
     }
     let label = |leaf| grammar.ancestors(leaf).find(|a| chosen.contains(a));
@@ -237,10 +237,10 @@ impl<'a> Writer<'a> {
     fn pick(&mut self, name: &str, clauses: &'a Clauses) -> Option<&'a Template> {
         let first = &self.grammar.first.lists;
         let mut list: &'a List = clauses.lists.get(name).or_else(|| first.get(name))?;
-        if let Some(others) = self.grammar.borrows.get(name) {
-            if self.rng.random_bool(self.recipe.ambiguity) {
-                list = others.choose(&mut self.rng).and_then(|other| first.get(other)).unwrap_or(list);
-            }
+        if let Some(others) = self.grammar.borrows.get(name)
+            && self.rng.random_bool(self.recipe.ambiguity)
+        {
+            list = others.choose(&mut self.rng).and_then(|other| first.get(other)).unwrap_or(list);
         }
         let unseen = self.evaluation && !list.held_out.is_empty() && self.rng.random_bool(self.recipe.unseen);
         if unseen { list.held_out.choose(&mut self.rng) } else { list.seen.choose(&mut self.rng) }
