@@ -1,5 +1,6 @@
 //! One file per command: arguments, one call into a room, output.
 
+mod bench;
 mod data;
 mod plan;
 mod report;
@@ -26,6 +27,8 @@ pub(crate) enum Command {
     Report(report::Arguments),
     /// Datasets: list, fetch, check, count, convert, add your own.
     Data(data::Arguments),
+    /// Measure a part of the program on your own input.
+    Bench(bench::Arguments),
 }
 
 impl Command {
@@ -35,6 +38,7 @@ impl Command {
             Self::Plan(arguments) => plan::run(arguments, global, output),
             Self::Report(arguments) => report::run(arguments, global, output),
             Self::Data(arguments) => data::run(arguments, global, output),
+            Self::Bench(arguments) => bench::run(&arguments, output),
         }
     }
 }
