@@ -49,7 +49,7 @@ impl Grammar {
             } else if !mark.trim().is_empty() {
                 speller.spell(&format!(" {}", mark.trim()), literal);
             }
-            if literal.is_empty() && !setting.is_empty() {
+            if !setting.is_empty() && (literal.is_empty() || mark.trim().is_empty()) {
                 return Err(Error::Separator { setting, separator: mark.to_owned() });
             }
         }

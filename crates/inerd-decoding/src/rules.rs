@@ -1,6 +1,6 @@
 //! The masking rules as a composable set.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use serde::de::{self, SeqAccess, Visitor};
@@ -120,6 +120,17 @@ impl Rule {
             needs: &[],
         },
     ];
+
+    /// The table as Markdown, for people.
+    pub fn markdown() -> String {
+        let mut out = String::from("| rule | forbids | claims to allow | needs |\n|---|---|---|---|\n");
+        for RuleDoc { name, forbids, claims, needs, .. } in Self::TABLE {
+            let needs: Vec<String> = needs.iter().map(|rule| format!("`{}`", rule.name())).collect();
+            // Writing to a string can't fail.
+            let _ = writeln!(out, "| `{name}` | {forbids} | {claims} | {} |", needs.join(", "));
+        }
+        out
+    }
 
     pub const fn doc(self) -> &'static RuleDoc {
         &Self::TABLE[self as usize]

@@ -389,3 +389,8 @@ fn a_large_set_of_types_and_a_long_text_work() {
         automaton.advance(&mut state, token).unwrap();
     }
 }
+
+#[test]
+fn the_readme_holds_the_table_of_rules() {
+    assert!(include_str!("../README.md").contains(&Rule::markdown()), "README.md should hold:\n{}", Rule::markdown());
+}

@@ -1,5 +1,6 @@
 //! One file per command: arguments, one call into a room, output.
 
+mod bench;
 mod data;
 mod plan;
 mod predict;
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Predict(predict::Arguments),
     /// Datasets: list, fetch, check, count, convert, add your own.
     Data(data::Arguments),
+    /// Measure a part of the program on your own input.
+    Bench(bench::Arguments),
 }
 
 impl Command {
@@ -39,6 +42,7 @@ impl Command {
             Self::Report(arguments) => report::run(arguments, global, output),
             Self::Predict(arguments) => predict::run(arguments, global, output),
             Self::Data(arguments) => data::run(arguments, global, output),
+            Self::Bench(arguments) => bench::run(&arguments, output),
         }
     }
 }
