@@ -3,6 +3,7 @@
 mod plan;
 mod report;
 mod run;
+mod score;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,6 +24,8 @@ pub(crate) enum Command {
     Plan(plan::Arguments),
     /// Write the report of what the store holds already.
     Report(report::Arguments),
+    /// Score any system's predictions by every convention.
+    Score(score::Arguments),
 }
 
 impl Command {
@@ -31,6 +34,7 @@ impl Command {
             Self::Run(arguments) => run::run(arguments, global, output),
             Self::Plan(arguments) => plan::run(arguments, global, output),
             Self::Report(arguments) => report::run(arguments, global, output),
+            Self::Score(arguments) => score::run(&arguments, output),
         }
     }
 }
