@@ -2,6 +2,7 @@
 //!
 //! Only these files are embedded; models and whatever else stands under `data/` are not.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
@@ -14,12 +15,18 @@ fn main() -> io::Result<()> {
         let mut files: Vec<PathBuf> = fs::read_dir(&folder)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
         files.retain(|f| f.extension().is_some_and(|e| e == "toml"));
         files.sort();
-        source += &format!("pub(crate) const {name}: &[(&str, &str)] = &[\n");
+        writeln!(source, "pub(crate) const {name}: &[(&str, &str)] = &[").map_err(io::Error::other)?;
         for file in files {
             let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            source += &format!("    ({stem:?}, include_str!({:?})),\n", fs::canonicalize(&file)?);
+            let path = fs::canonicalize(&file)?;
+            let path = path.to_string_lossy();
+            writeln!(source, "    ({stem:?}, include_str!({path:?})),").map_err(io::Error::other)?;
         }
         source += "];\n";
     }
+    let unify = fs::canonicalize(data.join("types/unify.toml"))?;
+    println!("cargo::rerun-if-changed={}", unify.display());
+    let unify = unify.to_string_lossy();
+    writeln!(source, "pub(crate) const UNIFY: &str = include_str!({unify:?});").map_err(io::Error::other)?;
     fs::write(out, source)
 }

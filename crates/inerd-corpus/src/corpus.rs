@@ -73,10 +73,11 @@ pub fn fingerprint(card: &Card, data_dir: Option<&Path>) -> Result<[u8; 32]> {
         field(&synth::GENERATOR_VERSION.to_le_bytes());
         field(synthesis.grammar_source()?.as_bytes());
     } else {
-        let (folder, _) = sources(card, data_dir)?;
+        let (folder, reader) = sources(card, data_dir)?;
         for file in &card.files {
-            let path = folder.join(&file.path);
-            field(&source::read_bytes(&source::locate(&path).unwrap_or(path))?);
+            for member in reader.members(&folder.join(&file.path))? {
+                field(&source::read_bytes(&member)?);
+            }
         }
     }
     Ok(*hasher.finalize().as_bytes())
@@ -96,7 +97,10 @@ fn sources<'a>(card: &'a Card, data_dir: Option<&Path>) -> Result<(PathBuf, &'a 
         return Err(missing(help));
     };
     let folder = data_dir.join(card.folder());
-    let absent = |file: &&DataFile| source::locate(&folder.join(&file.path)).is_none();
+    let absent = |file: &&DataFile| {
+        let path = folder.join(&file.path);
+        !path.is_dir() && source::locate(&path).is_none()
+    };
     if let Some(file) = card.files.iter().find(absent) {
         let path = folder.join(&file.path);
         let help = format!(

@@ -31,6 +31,10 @@ pub enum Error {
     #[error("load `{name}`: {help}")]
     MissingData { name: String, help: String },
 
+    #[error("fetch {path}: {reason}")]
+    Fetch { path: String, reason: String },
+
+    /// A request that makes no sense; the text says which and why.
     #[error("{0}")]
     Invalid(String),
 }

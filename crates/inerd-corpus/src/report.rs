@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use inerd_text::Sentence;
 use serde::{Deserialize, Serialize};
 
+use crate::tokens::tokenize;
+
 /// The share of a report that is listed line by line; the counts are always complete.
 const LISTED: usize = 200;
 
@@ -12,7 +14,7 @@ const LISTED: usize = 200;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     pub sentences: usize,
-    /// The source's own tokens, blank ones included; zero where the source has none.
+    /// The source's own tokens, blank ones included, or those of [`crate::tokenize`] where the source has none.
     pub tokens: usize,
     pub entities: usize,
     /// Sentences without an entity.
@@ -34,7 +36,8 @@ impl Counts {
 
     /// Counts one more sentence; `blank` tokens stood in the source but not in the sentence.
     pub fn add(&mut self, sentence: &Sentence, blank: usize) {
-        let tokens = sentence.tokens.len() + blank;
+        let own = sentence.tokens.len() + blank;
+        let tokens = if own == 0 { tokenize(&sentence.text).len() } else { own };
         self.sentences += 1;
         self.tokens += tokens;
         self.entities += sentence.entities.len();

@@ -33,10 +33,14 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The text of a file in the encoding that its card names (WHATWG labels: `utf-8`, `latin-1`, `windows-1252`, …).
+/// The text of a file in the encoding that its card names: `cesu-8`, or a label of the WHATWG Encoding Standard
+/// (`utf-8`, `latin1`, `windows-1252`, …).
 ///
 /// A byte-order mark is removed. Bytes that the encoding does not know are an error, never a replacement character.
 pub fn decode(path: &Path, bytes: Vec<u8>, encoding: &str) -> Result<String> {
+    if encoding == "cesu-8" {
+        return decode(path, join_surrogates(bytes), "utf-8");
+    }
     let Some(known) = Encoding::for_label(encoding.as_bytes()) else {
         let reason = format!("the encoding `{encoding}` is unknown");
         return Err(Error::Format { path: path.to_owned(), line: 1, reason });
@@ -60,4 +64,49 @@ pub fn decode(path: &Path, bytes: Vec<u8>, encoding: &str) -> Result<String> {
         return Err(Error::Encoding { path: path.to_owned(), line: bad + 1, encoding: encoding.to_owned() });
     }
     Ok(text.into_owned())
+}
+
+/// CESU-8 → UTF-8: characters beyond U+FFFF that were written as two surrogates of three bytes each.
+fn join_surrogates(bytes: Vec<u8>) -> Vec<u8> {
+    if !bytes.contains(&0xed) {
+        return bytes;
+    }
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes.as_slice();
+    while let [first, tail @ ..] = rest {
+        if let [0xed, h1 @ 0xa0..=0xaf, h2, 0xed, l1 @ 0xb0..=0xbf, l2, after @ ..] = rest {
+            let half = |a: u8, b: u8| (u32::from(a & 0x0f) << 6) | u32::from(b & 0x3f);
+            if let Some(c) = char::from_u32(0x1_0000 + (half(*h1, *h2) << 10) + half(*l1 - 0x10, *l2)) {
+                out.extend(c.encode_utf8(&mut [0; 4]).bytes());
+                rest = after;
+                continue;
+            }
+        }
+        out.push(*first);
+        rest = tail;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(bytes: &[u8], encoding: &str) -> String {
+        match decode(Path::new("f"), bytes.to_vec(), encoding) {
+            Ok(text) => text,
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn each_encoding_is_decoded_or_refused() {
+        assert_eq!(decoded("\u{feff}Zoë".as_bytes(), "utf-8"), "Zoë");
+        assert_eq!(decoded(b"a\x85\xe9", "windows-1252"), "a…é");
+        assert_eq!(decoded(b"Perfection \xed\xa0\xbc\xed\xbd\x95 \xc3\xa9", "cesu-8"), "Perfection \u{1f355} é");
+        let refused = decoded(b"fine\nZo\xeb", "utf-8");
+        assert!(refused.contains("line 2 holds bytes that are not utf-8"), "{refused}");
+        assert!(decoded(b"\xed\xa0\xbc", "cesu-8").contains("line 1 holds bytes"));
+        assert!(decoded(b"a", "klingon").contains("`klingon` is unknown"));
+    }
 }

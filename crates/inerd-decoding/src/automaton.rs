@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
 
-use crate::grammar::{Grammar, insert};
-use crate::spans::{Range, SpanIndex};
-use crate::trie::TypeTrie;
-use crate::{Forbidden, Rule, Rules};
+use crate::grammar::Grammar;
+use crate::limits::{Limits, Text};
+use crate::rules::{Rule, Rules};
+use crate::spans::SpanIndex;
+use crate::state::{Place, Reading, Section, State};
+use crate::{Forbidden, Layout};
 
 /// The tokens that the rules leave possible. All lists are sorted and hold no token twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,344 +30,135 @@ impl Allowed<'_> {
             Self::Except(tokens) => tokens.binary_search(&token).is_err(),
         }
     }
+
+    /// How many of a vocabulary's tokens are allowed.
+    pub fn count(&self, vocabulary: usize) -> usize {
+        match self {
+            Self::Any => vocabulary,
+            Self::Only(tokens) => tokens.len(),
+            Self::Except(tokens) => vocabulary.saturating_sub(tokens.len()),
+        }
+    }
 }
 
 /// The rules for one sentence. Immutable: many [`State`]s walk through one automaton.
 #[derive(Debug, Clone)]
 pub struct Automaton {
-    grammar: Arc<Grammar>,
-    rules: Rules,
-    spans: Arc<SpanIndex>,
+    pub(crate) grammar: Arc<Grammar>,
+    pub(crate) rules: Rules,
+    pub(crate) spans: Arc<SpanIndex>,
+    /// For the rules that look back.
+    pub(crate) text: Option<Arc<Text>>,
     /// Under `copy` without `span`: the input's tokens, sorted.
-    bag: Arc<[u32]>,
+    pub(crate) bag: Vec<u32>,
     /// Under `bigram` without `span`: the pairs of neighbours, sorted.
-    pairs: Arc<[(u32, u32)]>,
+    pub(crate) pairs: Vec<(u32, u32)>,
     /// What may be written first, where the first slot is the content.
-    contents_or_end: Arc<[u32]>,
+    pub(crate) contents_or_end: Vec<u32>,
 }
 
-/// How far an answer has come. Nearly always one place; several where the text itself holds a separator, so that what
-/// was written can be read in more than one way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State {
-    places: SmallVec<[Place; 2]>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Nothing is forbidden and nothing tracked.
-    Free,
-    /// Before a record or the end.
-    Start,
-    /// Within a literal, of which `done` tokens stand.
-    Literal {
-        which: u8,
-        done: u8,
-    },
-    /// Within the name of a type.
-    Type {
-        node: u32,
-    },
-    /// Within a type, when names are not checked.
-    LooseType {
-        begun: bool,
-    },
-    /// Within a content that copies a span.
-    Content(Range),
-    /// Within a content that is checked by its last token at most.
-    LooseContent {
-        last: Option<u32>,
-    },
-    Done,
-}
+/// The score that the authors' code gives to a masked token.
+const AUTHORS_MASK: f32 = -1000.0;
 
 impl Automaton {
-    pub(crate) fn new(grammar: Arc<Grammar>, rules: Rules, spans: Arc<SpanIndex>) -> Self {
-        let spanned = rules.contains(Rule::Span);
-        let wants_pairs = !spanned && rules.contains(Rule::Bigram);
-        let wants_bag = !spanned && (wants_pairs || rules.contains(Rule::Copy));
-        let bag = if wants_bag { spans.bag() } else { Vec::new() };
-        let pairs = if wants_pairs { spans.pairs() } else { Vec::new() };
-        let mut contents_or_end = Vec::new();
-        if !grammar.type_first {
-            contents_or_end.extend_from_slice(if spanned { spans.first() } else { &bag });
-            insert(&mut contents_or_end, grammar.eos);
-        }
-        Self { grammar, rules, spans, bag: bag.into(), pairs: pairs.into(), contents_or_end: contents_or_end.into() }
-    }
-
     pub fn rules(&self) -> &Rules {
         &self.rules
     }
 
     pub fn start(&self) -> State {
-        State { places: smallvec![if self.rules.is_free() { Place::Free } else { Place::Start }] }
+        let place = if self.rules.is_free() {
+            Place::Free
+        } else if self.grammar.layout == Layout::Inline {
+            Place::Sentence { at: 0 }
+        } else if self.rules.authors_code {
+            Place::Authors { section: Section::Type, last: None }
+        } else {
+            Place::Start
+        };
+        State { readings: smallvec![Reading::new(place)] }
     }
 
     /// Whether end-of-sequence was written.
     pub fn is_final(&self, state: &State) -> bool {
-        state.places.contains(&Place::Done)
+        state.readings.iter().any(|reading| reading.place == Place::Done)
     }
 
     /// The tokens allowed next. `scratch` is overwritten; it lends its memory to the answer.
     pub fn allowed<'a>(&'a self, state: &State, scratch: &'a mut Vec<u32>) -> Allowed<'a> {
         scratch.clear();
-        if let [place] = state.places.as_slice() {
-            if *place == Place::Free {
+        if let [reading] = state.readings.as_slice() {
+            if reading.place == Place::Free {
                 return Allowed::Any;
             }
-            if self.rules.contains(Rule::Structure)
-                && let Some(tokens) = self.shared(*place)
-            {
+            if let Some(tokens) = self.ready(reading) {
                 return Allowed::Only(tokens);
             }
         }
-        // The union over all places; once one of them excludes instead of naming tokens, `scratch` holds exclusions.
+        // The union over all readings; where one of them excludes instead of naming, `scratch` holds exclusions.
         let mut excludes = false;
         let mut one = Vec::new();
-        for (i, &place) in state.places.iter().enumerate() {
+        for (i, reading) in state.readings.iter().enumerate() {
             if i == 0 {
-                excludes = self.allowed_at(place, scratch);
+                excludes = self.allowed_in(reading, scratch);
                 continue;
             }
             one.clear();
-            let other_excludes = self.allowed_at(place, &mut one);
+            let other_excludes = self.allowed_in(reading, &mut one);
             unite(scratch, &mut excludes, &mut one, other_excludes);
         }
-        if excludes { Allowed::Except(scratch) } else { Allowed::Only(scratch) }
-    }
-
-    /// The allowed tokens at a place, where they stand ready.
-    fn shared(&self, place: Place) -> Option<&[u32]> {
-        let grammar = &*self.grammar;
-        match place {
-            Place::Start if !grammar.literals[0].is_empty() || !self.has_contents() => None,
-            Place::Start if !grammar.type_first => self.names_contents().then_some(&self.contents_or_end),
-            Place::Start => self.rules.contains(Rule::Types).then_some(&grammar.types_or_end),
-            Place::Type { node } => Some(grammar.trie.allowed(node)),
-            Place::Content(range) if range.depth == 0 => Some(self.spans.first()),
-            Place::Literal { which, done } => {
-                let literal = &grammar.literals[which as usize];
-                literal.get(done as usize..=done as usize)
-            }
-            _ => None,
+        match (excludes, scratch.is_empty()) {
+            (true, true) => Allowed::Any,
+            (true, false) => Allowed::Except(scratch),
+            (false, _) => Allowed::Only(scratch),
         }
     }
 
-    /// Whether contents are a list of tokens at all.
-    fn names_contents(&self) -> bool {
-        self.rules.contains(Rule::Span) || self.rules.contains(Rule::Copy) || self.rules.contains(Rule::Bigram)
-    }
-
-    /// Whether any record can be completed.
-    fn has_contents(&self) -> bool {
-        let types = !self.rules.contains(Rule::Types) || !self.grammar.names.is_empty();
-        types && (!self.names_contents() || !self.spans.first().is_empty())
-    }
-
-    /// Puts the allowed tokens at one place into the empty list `out`, sorted; returns whether they are exclusions.
-    fn allowed_at(&self, place: Place, out: &mut Vec<u32>) -> bool {
-        let grammar = &*self.grammar;
-        let structure = self.rules.contains(Rule::Structure);
-        let mut excludes = false;
-        match place {
-            Place::Free => excludes = true,
-            Place::Done => return false,
-            Place::Start => {
-                if !self.has_contents() {
-                    out.push(grammar.eos);
-                } else if let Some(&open) = grammar.literals[0].first() {
-                    out.push(open);
-                } else {
-                    excludes = self.allowed_at(self.slot(0), out);
-                }
-                if excludes { out.retain(|&t| t != grammar.eos) } else { insert(out, grammar.eos) }
+    /// Puts what one reading allows into the empty list `out`, sorted; returns whether these are exclusions.
+    fn allowed_in(&self, reading: &Reading, out: &mut Vec<u32>) -> bool {
+        match reading.place {
+            Place::Free => true,
+            Place::Done => false,
+            Place::Sentence { .. } | Place::Head { .. } => {
+                self.inline_allowed(reading, out);
+                false
             }
-            Place::Literal { which, done } => out.extend(grammar.literals[which as usize].get(done as usize)),
-            Place::Type { node } => out.extend_from_slice(grammar.trie.allowed(node)),
-            Place::LooseType { begun } => {
-                excludes = true;
-                self.exclude(grammar.type_slot(), begun, out);
-            }
-            Place::Content(range) => {
-                self.spans.next(range, out);
-                if self.spans.may_end(range) {
-                    insert(out, self.closer(self.content_slot()));
-                }
-            }
-            Place::LooseContent { last } => match last {
-                _ if !self.names_contents() => {
-                    excludes = true;
-                    self.exclude(self.content_slot(), last.is_some(), out);
-                }
-                None => out.extend_from_slice(&self.bag),
-                Some(last) => {
-                    if self.rules.contains(Rule::Bigram) {
-                        let from = self.pairs.partition_point(|&(a, _)| a < last);
-                        out.extend(self.pairs[from..].iter().take_while(|&&(a, _)| a == last).map(|&(_, b)| b));
-                    } else {
-                        out.extend_from_slice(&self.bag);
-                    }
-                    insert(out, self.closer(self.content_slot()));
-                }
-            },
+            Place::Authors { section, last } => self.authors_allowed(section, last, out),
+            _ => self.record_allowed(reading, out),
         }
-        if !structure {
-            let controls = self.controls();
-            if excludes {
-                out.retain(|t| !controls.contains(t));
-            } else {
-                for token in controls {
-                    insert(out, token);
-                }
-            }
-        }
-        excludes
-    }
-
-    /// What `structure` takes away from a slot whose words are free.
-    fn exclude(&self, slot: usize, begun: bool, out: &mut Vec<u32>) {
-        for token in self.controls() {
-            if !(begun && token == self.closer(slot)) {
-                insert(out, token);
-            }
-        }
-    }
-
-    /// The tokens that give an answer its structure.
-    fn controls(&self) -> [u32; 3] {
-        [self.grammar.eos, self.closer(0), self.closer(1)]
-    }
-
-    /// The token that ends a slot.
-    fn closer(&self, slot: usize) -> u32 {
-        self.grammar.literals[slot + 1][0]
-    }
-
-    fn content_slot(&self) -> usize {
-        1 - self.grammar.type_slot()
-    }
-
-    /// The place at the beginning of a slot.
-    fn slot(&self, slot: usize) -> Place {
-        if slot == self.grammar.type_slot() {
-            if self.rules.contains(Rule::Types) {
-                Place::Type { node: TypeTrie::ROOT }
-            } else {
-                Place::LooseType { begun: false }
-            }
-        } else if self.rules.contains(Rule::Span) {
-            Place::Content(self.spans.all())
-        } else {
-            Place::LooseContent { last: None }
-        }
-    }
-
-    /// The place behind `done` tokens of a literal.
-    fn literal(&self, which: usize, done: usize) -> Place {
-        if done < self.grammar.literals[which].len() {
-            return Place::Literal { which: which as u8, done: done as u8 };
-        }
-        if which == 2 { Place::Start } else { self.slot(which) }
     }
 
     /// Takes one token. A forbidden one leaves the state as it was.
     pub fn advance(&self, state: &mut State, token: u32) -> Result<(), Forbidden> {
-        let mut next: SmallVec<[Place; 2]> = SmallVec::new();
-        for &place in &state.places {
-            self.step(place, token, &mut |place| {
-                if !next.contains(&place) {
-                    next.push(place);
+        let mut next: SmallVec<[Reading; 1]> = SmallVec::new();
+        for reading in &state.readings {
+            let mut go = |reading: Reading| {
+                if !next.contains(&reading) {
+                    next.push(reading);
                 }
-            });
+            };
+            match reading.place {
+                Place::Done => {}
+                Place::Free if token == self.grammar.eos => go(Reading::new(Place::Done)),
+                Place::Free => go(Reading::new(Place::Free)),
+                Place::Sentence { .. } | Place::Head { .. } => self.inline_step(reading, token, &mut go),
+                Place::Authors { section, .. } => go(reading.at(self.authors_step(section, token))),
+                _ => self.record_step(reading, token, &mut go),
+            }
         }
         if next.is_empty() {
             return Err(Forbidden { token });
         }
-        state.places = next;
+        state.readings = next;
         Ok(())
-    }
-
-    /// Gives the places behind `token` to `go`.
-    fn step(&self, place: Place, token: u32, go: &mut impl FnMut(Place)) {
-        let grammar = &*self.grammar;
-        match place {
-            Place::Free => go(if token == grammar.eos { Place::Done } else { Place::Free }),
-            Place::Done => return,
-            Place::Start => {
-                if token == grammar.eos {
-                    go(Place::Done);
-                } else if !self.has_contents() {
-                } else if grammar.literals[0].is_empty() {
-                    self.step(self.slot(0), token, go);
-                } else if grammar.literals[0][0] == token {
-                    go(self.literal(0, 1));
-                }
-            }
-            Place::Literal { which, done } => {
-                let (which, done) = (which as usize, done as usize);
-                if grammar.literals[which].get(done) == Some(&token) {
-                    go(self.literal(which, done + 1));
-                }
-            }
-            Place::Type { node } => {
-                if let Some(node) = grammar.trie.child(node, token) {
-                    go(Place::Type { node });
-                }
-                let slot = grammar.type_slot();
-                if token == self.closer(slot) && grammar.trie.ends(node).is_some() {
-                    go(self.literal(slot + 1, 1));
-                }
-            }
-            Place::LooseType { begun } => {
-                let slot = grammar.type_slot();
-                if begun && token == self.closer(slot) {
-                    go(self.literal(slot + 1, 1));
-                } else if !self.controls().contains(&token) {
-                    go(Place::LooseType { begun: true });
-                }
-            }
-            Place::Content(range) => {
-                let slot = self.content_slot();
-                let next = self.spans.narrow(range, token);
-                if !next.is_empty() {
-                    go(Place::Content(next));
-                }
-                if token == self.closer(slot) && self.spans.may_end(range) {
-                    go(self.literal(slot + 1, 1));
-                }
-            }
-            Place::LooseContent { last } => {
-                let slot = self.content_slot();
-                let closes = token == self.closer(slot) && last.is_some();
-                if closes {
-                    go(self.literal(slot + 1, 1));
-                }
-                let continues = match last {
-                    _ if !self.names_contents() => !closes && !self.controls().contains(&token),
-                    Some(last) if self.rules.contains(Rule::Bigram) => self.pairs.binary_search(&(last, token)).is_ok(),
-                    _ => self.bag.binary_search(&token).is_ok(),
-                };
-                if continues {
-                    go(Place::LooseContent { last: Some(token) });
-                }
-            }
-        }
-        if !self.rules.contains(Rule::Structure) && place != Place::Free {
-            for slot in 0..2 {
-                if token == self.closer(slot) {
-                    go(self.literal(slot + 1, 1));
-                }
-            }
-            if token == grammar.eos {
-                go(Place::Done);
-            }
-        }
     }
 
     /// Appends the run of tokens that have no alternative from here on, end-of-sequence included.
     pub fn forced(&self, state: &State, out: &mut Vec<u32>) {
         let mut scratch = Vec::new();
+        // Most places have a choice; find out before the state is cloned.
+        if self.rules.authors_code || !matches!(self.allowed(state, &mut scratch), Allowed::Only(&[_])) {
+            return;
+        }
         let mut state = state.clone();
         while let Allowed::Only(&[token]) = self.allowed(&state, &mut scratch) {
             if self.advance(&mut state, token).is_err() {
@@ -374,6 +167,69 @@ impl Automaton {
             out.push(token);
         }
     }
+
+    /// Whether the rules are skipped altogether when this token has the highest free score: the authors' code does so
+    /// where it decodes to nothing or to one space.
+    pub fn is_bypassed(&self, free_argmax: u32, token_bytes: &[u8]) -> bool {
+        self.rules.authors_code && free_argmax != self.grammar.eos && matches!(token_bytes, b"" | b" ")
+    }
+
+    /// What a forbidden token's score becomes.
+    pub fn masked_score(&self) -> f32 {
+        if self.rules.authors_code { AUTHORS_MASK } else { f32::NEG_INFINITY }
+    }
+
+    /// Masks the scores of the whole vocabulary. (Where scores can be computed for some tokens only, ask
+    /// [`Automaton::allowed`] first; `paper-code` needs them all.)
+    pub fn mask(&self, state: &State, scores: &mut [f32]) {
+        let blank = |token| self.grammar.blanks.binary_search(&token).is_ok();
+        if self.rules.authors_code && argmax(scores).is_some_and(blank) {
+            return;
+        }
+        let masked = self.masked_score();
+        let mut scratch = Vec::new();
+        match self.allowed(state, &mut scratch) {
+            Allowed::Any => {}
+            Allowed::Only(tokens) => {
+                let kept: Vec<f32> =
+                    tokens.iter().map(|&t| scores.get(t as usize).copied().unwrap_or(masked)).collect();
+                scores.fill(masked);
+                for (&token, score) in tokens.iter().zip(kept) {
+                    if let Some(slot) = scores.get_mut(token as usize) {
+                        *slot = score;
+                    }
+                }
+            }
+            Allowed::Except(tokens) => {
+                for &token in tokens {
+                    if let Some(slot) = scores.get_mut(token as usize) {
+                        *slot = masked;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The limits on the record of a reading, where a rule looks back.
+    pub(crate) fn limits<'a>(&'a self, reading: &'a Reading, kind: Option<u32>) -> Option<Limits<'a>> {
+        let text = self.text.as_deref()?;
+        Some(Limits { rules: &self.rules, text, taken: reading.taken(), kind, kinds: self.grammar.names.len() })
+    }
+
+    pub(crate) fn has(&self, rule: Rule) -> bool {
+        self.rules.contains(rule)
+    }
+}
+
+/// The first token with the highest score.
+pub(crate) fn argmax(scores: &[f32]) -> Option<u32> {
+    let mut best: Option<(usize, f32)> = None;
+    for (token, &score) in scores.iter().enumerate() {
+        if best.is_none_or(|(_, high)| score > high) {
+            best = Some((token, score));
+        }
+    }
+    best.map(|(token, _)| token as u32)
 }
 
 /// `left` becomes the union of both; either may hold exclusions instead of members.

@@ -35,8 +35,8 @@ pub struct RuleDoc {
     pub forbids: &'static str,
     /// Which gold answers the rule claims to leave possible.
     pub claims: &'static str,
-    /// The rule whose bookkeeping this one refines and can't do without.
-    pub needs: Option<Rule>,
+    /// The rules whose bookkeeping this one refines and can't do without.
+    pub needs: &'static [Rule],
 }
 
 impl Rule {
@@ -47,77 +47,77 @@ impl Rule {
             name: "structure",
             forbids: "sections out of order: an empty type or content, a missing separator, an end inside an entity",
             claims: "all",
-            needs: None,
+            needs: &[],
         },
         RuleDoc {
             rule: Rule::Types,
             name: "types",
             forbids: "in a type, whatever does not continue the name of a type (prefix trie: each one is reachable)",
             claims: "entities whose type is in the schema",
-            needs: None,
+            needs: &[],
         },
         RuleDoc {
             rule: Rule::Copy,
             name: "copy",
             forbids: "in a content, tokens that the sentence does not hold (as it writes them or behind a space)",
             claims: "whole-word entities",
-            needs: None,
+            needs: &[],
         },
         RuleDoc {
             rule: Rule::Bigram,
             name: "bigram",
             forbids: "in a content, a token that nowhere in the sentence follows the token before it (rule 4b)",
             claims: "whole-word entities",
-            needs: None,
+            needs: &[],
         },
         RuleDoc {
             rule: Rule::Span,
             name: "span",
             forbids: "a content that is not a contiguous span of the sentence",
             claims: "token level: entities that begin and end where a word or a token does; text level: all",
-            needs: None,
+            needs: &[],
         },
         RuleDoc {
             rule: Rule::WordBoundary,
             name: "word-boundary",
             forbids: "a content that begins or ends inside a word",
             claims: "whole-word entities; none that cuts a word",
-            needs: Some(Rule::Span),
+            needs: &[Rule::Span],
         },
         RuleDoc {
             rule: Rule::Ordered,
             name: "ordered",
             forbids: "an entity that begins before the one written last",
             claims: "entities in text order, nested ones included",
-            needs: Some(Rule::Span),
+            needs: &[Rule::Span],
         },
         RuleDoc {
             rule: Rule::NoOverlap,
             name: "no-overlap",
             forbids: "an entity that shares text with an earlier one",
             claims: "flat entities in text order",
-            needs: Some(Rule::Span),
+            needs: &[Rule::Span],
         },
         RuleDoc {
             rule: Rule::NoRepeat,
             name: "no-repeat",
             forbids: "the same type and content more often than the sentence holds the content",
             claims: "all that differ in type or place",
-            needs: Some(Rule::Span),
+            needs: &[Rule::Span, Rule::Types],
         },
         RuleDoc {
             rule: Rule::MaxSpan,
             name: "max-span",
             forbids: "a content of more than N words (runs of letters and digits, or single other characters)",
             claims: "entities of at most N words",
-            needs: Some(Rule::Span),
+            needs: &[Rule::Span],
         },
         RuleDoc {
             rule: Rule::MaxEntities,
             name: "max-entities",
             forbids: "more than N entities",
             claims: "answers of at most N entities",
-            needs: None,
+            needs: &[],
         },
     ];
 
@@ -212,6 +212,11 @@ impl Rules {
         self
     }
 
+    /// The same limits and granularity, without any rule.
+    pub(crate) const fn emptied(self) -> Self {
+        Self { set: 0, authors_code: false, ..self }
+    }
+
     #[must_use]
     pub const fn without(mut self, rule: Rule) -> Self {
         self.set &= !rule.bit();
@@ -238,6 +243,16 @@ impl Rules {
         self
     }
 
+    /// The longest content in words, if there is a limit.
+    pub fn max_span(&self) -> Option<u32> {
+        self.contains(Rule::MaxSpan).then_some(self.max_span)
+    }
+
+    /// The most entities, if there is a limit.
+    pub fn max_entities(&self) -> Option<u32> {
+        self.contains(Rule::MaxEntities).then_some(self.max_entities)
+    }
+
     pub const fn granularity(&self) -> Granularity {
         self.granularity
     }
@@ -250,9 +265,7 @@ impl Rules {
     /// Every rule's company is there.
     pub fn check(&self) -> Result<(), Error> {
         for doc in self.iter().map(Rule::doc) {
-            if let Some(needs) = doc.needs
-                && !self.contains(needs)
-            {
+            if let Some(needs) = doc.needs.iter().find(|&&needs| !self.contains(needs)) {
                 return Err(Error::Missing { rule: doc.name, needs: needs.name() });
             }
         }
@@ -316,8 +329,13 @@ fn add(rules: &mut Rules, name: &str) -> Result<(), InvalidRules> {
     }
     let (key, limit) = name.split_once('=').map_or((name, None), |(key, limit)| (key.trim(), Some(limit.trim())));
     let Some(doc) = Rule::TABLE.iter().find(|doc| doc.name == key) else {
-        let known: Vec<&str> = PRESETS.iter().map(|(n, _)| *n).chain(Rule::TABLE.iter().map(|d| d.name)).collect();
-        return Err(InvalidRules(format!("unknown rule `{key}`; known are {}", known.join(", "))));
+        let known = || PRESETS.iter().map(|(name, _)| *name).chain(Rule::TABLE.iter().map(|doc| doc.name));
+        let nearest = known().min_by_key(|name| distance(name, key)).unwrap_or_default();
+        let all: Vec<&str> = known().collect();
+        return Err(InvalidRules(format!(
+            "unknown rule `{key}`; did you mean `{nearest}`? known are {}",
+            all.join(", ")
+        )));
     };
     let field = match doc.rule {
         Rule::MaxSpan => Some(&mut rules.max_span),
@@ -335,6 +353,21 @@ fn add(rules: &mut Rules, name: &str) -> Result<(), InvalidRules> {
     }
     *rules = rules.with(doc.rule);
     Ok(())
+}
+
+/// How many letters have to be added, dropped or changed (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.chars().enumerate() {
+            let changed = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row.last().copied().unwrap_or(0)
 }
 
 impl FromStr for RuleSettings {

@@ -1,76 +1,23 @@
-//! All spans of one sentence that a content may copy, as a sorted list of token strings.
+//! All spans of one sentence that a content may copy, as a sorted list of symbol strings.
 //!
-//! The sentence becomes a *chain* of tokens, unit by unit: the prompt's own tokens where they begin and end with the
-//! unit, else the unit spelled anew. A span is a piece of the chain; only its first unit may differ, because a content
-//! stands behind a space that the sentence may not have there ("Ada" at its start, "(Ada"). So a start is a *head* (a
-//! few tokens, often none) and the place where the chain goes on. With the starts sorted by the tokens they lead to
-//! (a suffix array), the starts that agree with what was written so far are a range, the tokens that may follow are
-//! read off that range, and taking one narrows it: no table of states has to be built for a sentence.
+//! The sentence becomes a *chain* of symbols, unit by unit. At token level these are tokens: the prompt's own where they
+//! begin and end with the unit, else the unit spelled anew. At text level they are bytes. A span is a piece of the
+//! chain; only its first unit may differ, because a content stands behind a space that the sentence may not have there
+//! ("Ada" at its start, "(Ada"). So a start is a *head* (a few symbols, often none) and the place where the chain goes
+//! on. With the starts sorted by the symbols they lead to (a suffix array), the starts that agree with what was written
+//! so far are a range, the symbols that may follow are read off that range, and taking one narrows it: no table of
+//! states has to be built for a sentence.
 
-use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::fmt::Write as _;
+use std::sync::Arc;
 
 use inerd_text::Span;
 
-use crate::tokenizer::Speller;
-use crate::words::{self, Unit};
+use crate::chain::{Chain, NO_END, Start};
+use crate::limits::Limits;
+use crate::vocabulary::{UNKNOWN, Vocabulary};
 
-/// How contents are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ContentStyle {
-    /// A space between the separator and the content.
-    pub(crate) leading_space: bool,
-    /// Quotes, backslashes and control characters are escaped as in JSON strings.
-    pub(crate) escaped: bool,
-}
-
-impl ContentStyle {
-    pub(crate) fn render<'a>(self, piece: &'a str) -> Cow<'a, str> {
-        if !self.escaped || !piece.contains(|c: char| c == '"' || c == '\\' || c.is_ascii_control()) {
-            return Cow::Borrowed(piece);
-        }
-        let mut out = String::with_capacity(piece.len() + 4);
-        for c in piece.chars() {
-            match c {
-                '"' | '\\' => out.extend(['\\', c]),
-                '\n' => out.push_str("\\n"),
-                '\r' => out.push_str("\\r"),
-                '\t' => out.push_str("\\t"),
-                c if c.is_ascii_control() => {
-                    // Writing to a string can't fail.
-                    let _ = write!(out, "\\u{:04x}", u32::from(c));
-                }
-                c => out.push(c),
-            }
-        }
-        Cow::Owned(out)
-    }
-
-    fn head(self, piece: &str) -> String {
-        let space = if self.leading_space { " " } else { "" };
-        format!("{space}{}", self.render(piece))
-    }
-}
-
-/// Where a content may begin.
-#[derive(Debug, Clone, Copy)]
-struct Start {
-    /// The tokens of the first unit, where they differ from the chain's.
-    head: (u32, u32),
-    /// Where the chain goes on behind the head.
-    chain: u32,
-    /// Byte offset in the text.
-    offset: u32,
-}
-
-impl Start {
-    const fn head_len(&self) -> u32 {
-        self.head.1 - self.head.0
-    }
-}
-
-/// The starts that agree with the `depth` tokens written so far.
+/// The starts that agree with the `depth` symbols written so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Range {
     pub(crate) low: u32,
@@ -84,78 +31,68 @@ impl Range {
     }
 }
 
-const NO_END: u32 = u32::MAX;
-
 /// Built per sentence.
 #[derive(Debug)]
 pub(crate) struct SpanIndex {
     /// The chain, then the heads.
-    tokens: Vec<u32>,
+    symbols: Vec<u32>,
     chain_len: u32,
-    /// Per place between two tokens of the chain: the byte offset of the span's end there, or `NO_END`.
+    /// Per place between two symbols of the chain: the byte offset of the span's end there, or `NO_END`.
     ends: Vec<u32>,
-    /// Sorted by the tokens they lead to.
+    /// Sorted by the symbols they lead to.
     starts: Vec<Start>,
     /// The distinct first tokens, sorted.
     first: Vec<u32>,
+    /// Where every word, with the space before it, stands in the chain, and its place in `starts`. In text order.
+    words: Vec<(u32, u32)>,
+    /// At text level, where symbols are bytes.
+    vocabulary: Option<Arc<Vocabulary>>,
 }
 
-/// The place of every unit in the chain.
-struct Chain {
-    tokens: Vec<u32>,
-    ends: Vec<u32>,
-    heads: Vec<u32>,
-    starts: Vec<Start>,
-}
+/// Above this many symbols, starts are compared by rank and not symbol by symbol: a long text that repeats itself would
+/// take quadratic time.
+const RANKED: usize = 4096;
 
 impl SpanIndex {
-    /// `prompt` are the tokens of `text`. With `inside_words`, spans may also begin and end at tokens inside a word.
-    pub(crate) fn new(text: &str, prompt: &[u32], speller: &Speller, style: ContentStyle, inside_words: bool) -> Self {
-        let units = words::units(text);
-        let offsets = Offsets::new(text, prompt, speller);
-        let mut chain = Chain {
-            tokens: Vec::with_capacity(prompt.len() + 16),
-            ends: Vec::with_capacity(prompt.len() + 16),
-            heads: Vec::new(),
-            starts: Vec::with_capacity(units.len()),
-        };
-        for unit in &units {
-            chain.push(text, *unit, prompt, &offsets, speller, style, inside_words);
-        }
-        // The end of the last unit.
-        chain.ends.push(units.last().map_or(NO_END, |u| u.end as u32));
-        if let Some(first) = chain.ends.first_mut() {
-            *first = NO_END;
-        }
-        let chain_len = chain.tokens.len() as u32;
-        let mut tokens = chain.tokens;
-        tokens.extend_from_slice(&chain.heads);
-        for start in &mut chain.starts {
+    pub(crate) fn new(chain: Chain, vocabulary: Option<Arc<Vocabulary>>) -> Self {
+        let Chain { mut symbols, ends, heads, mut starts } = chain;
+        let chain_len = symbols.len() as u32;
+        symbols.extend_from_slice(&heads);
+        for start in &mut starts {
             start.head.0 += chain_len;
             start.head.1 += chain_len;
         }
-        let mut index = Self { tokens, chain_len, ends: chain.ends, starts: chain.starts, first: Vec::new() };
+        let mut index = Self { symbols, chain_len, ends, starts, first: Vec::new(), words: Vec::new(), vocabulary };
         index.sort();
+        let mut first = Vec::with_capacity(index.starts.len());
+        index.next_tokens(index.all(), &mut first);
+        index.first = first;
         index
     }
 
     fn sort(&mut self) {
         let mut starts = std::mem::take(&mut self.starts);
-        starts.sort_unstable_by(|a, b| self.compare(a, b).then(a.offset.cmp(&b.offset)));
+        let ranks = if self.chain_len as usize > RANKED { self.ranks() } else { Vec::new() };
+        starts.sort_unstable_by(|a, b| self.compare(a, b, &ranks).then(a.offset.cmp(&b.offset)));
         self.starts = starts;
-        self.first = Vec::with_capacity(self.starts.len());
-        for start in &self.starts {
-            if let Some(token) = self.symbol(start, 0)
-                && self.first.last() != Some(&token)
-            {
-                self.first.push(token);
-            }
-        }
     }
 
-    fn compare(&self, a: &Start, b: &Start) -> Ordering {
+    /// Finds the words again after the starts were sorted; only the inline layout asks for them.
+    pub(crate) fn with_words(mut self) -> Self {
+        let words = self.starts.iter().zip(0..).filter(|(s, _)| s.whole).map(|(s, i)| (s.unit, i));
+        self.words = words.collect();
+        self.words.sort_unstable();
+        self
+    }
+
+    fn compare(&self, a: &Start, b: &Start, ranks: &[u32]) -> Ordering {
+        let heads = a.head_len().max(b.head_len());
         let mut depth = 0;
         loop {
+            if depth >= heads && !ranks.is_empty() {
+                let rank = |s: &Start| ranks.get((s.chain + depth - s.head_len()) as usize).copied();
+                return rank(a).cmp(&rank(b));
+            }
             match (self.symbol(a, depth), self.symbol(b, depth)) {
                 (None, None) => return Ordering::Equal,
                 (x, y) if x == y => depth += 1,
@@ -164,23 +101,48 @@ impl SpanIndex {
         }
     }
 
-    /// The token that a start leads to after `depth` others; `None` behind the end of the sentence.
+    /// The rank of every suffix of the chain, by prefix doubling (Manber and Myers 1993).
+    fn ranks(&self) -> Vec<u32> {
+        let chain = &self.symbols[..self.chain_len as usize];
+        let mut order: Vec<u32> = (0..self.chain_len).collect();
+        let mut ranks = chain.to_vec();
+        let mut length = 0;
+        loop {
+            // The suffix behind the prefix that is ranked already; none sorts first.
+            let behind = |ranks: &[u32], i: u32| ranks.get(i as usize + length).map_or(0, |&r| u64::from(r) + 1);
+            let key = |ranks: &[u32], i: u32| {
+                let tail = if length == 0 { 0 } else { behind(ranks, i) };
+                (ranks[i as usize], tail)
+            };
+            order.sort_unstable_by_key(|&i| key(&ranks, i));
+            let mut next = vec![0; ranks.len()];
+            let mut rank = 0;
+            for pair in order.windows(2) {
+                rank += u32::from(key(&ranks, pair[0]) != key(&ranks, pair[1]));
+                next[pair[1] as usize] = rank;
+            }
+            ranks = next;
+            length = (length * 2).max(1);
+            if rank as usize + 1 >= ranks.len() || length >= ranks.len() * 2 {
+                return ranks;
+            }
+        }
+    }
+
+    /// The symbol that a start leads to after `depth` others; `None` behind the end of the sentence.
     fn symbol(&self, start: &Start, depth: u32) -> Option<u32> {
         let head = start.head_len();
         if depth < head {
-            return self.tokens.get((start.head.0 + depth) as usize).copied();
+            return self.symbols.get((start.head.0 + depth) as usize).copied();
         }
         let at = start.chain + depth - head;
-        if at < self.chain_len { self.tokens.get(at as usize).copied() } else { None }
+        if at < self.chain_len { self.symbols.get(at as usize).copied() } else { None }
     }
 
-    /// The end of the span that begins at `start` and has `depth` tokens.
+    /// The end of the span that begins at `start` and has `depth` symbols.
     fn end(&self, start: &Start, depth: u32) -> Option<u32> {
         let chained = depth.checked_sub(start.head_len())?;
-        if depth == 0 {
-            return None;
-        }
-        self.ends.get((start.chain + chained) as usize).copied().filter(|&end| end != NO_END)
+        self.ends.get((start.chain + chained) as usize).copied().filter(|&end| end != NO_END && end > start.offset)
     }
 
     pub(crate) fn all(&self) -> Range {
@@ -197,30 +159,166 @@ impl SpanIndex {
     }
 
     /// Appends the tokens that may follow within the content, sorted.
-    pub(crate) fn next(&self, range: Range, out: &mut Vec<u32>) {
-        if range.depth == 0 {
-            out.extend_from_slice(&self.first);
+    pub(crate) fn next(&self, range: Range, limits: Option<&Limits<'_>>, out: &mut Vec<u32>) {
+        match limits {
+            Some(limits) => self.next_within(range, limits, out),
+            None if range.depth == 0 => out.extend_from_slice(&self.first),
+            None => self.next_tokens(range, out),
+        }
+    }
+
+    fn next_tokens(&self, range: Range, out: &mut Vec<u32>) {
+        let from = out.len();
+        if let Some(vocabulary) = &self.vocabulary {
+            self.spell(vocabulary, Vocabulary::ROOT, range, out);
+            sort_from(out, from);
+        } else {
+            self.for_each_symbol(range, |symbol, _| out.push(symbol));
+        }
+    }
+
+    /// Gives `go` every symbol that follows in a range, in order, with the starts that lead to it.
+    fn for_each_symbol(&self, range: Range, mut go: impl FnMut(u32, Range)) {
+        let depth = range.depth;
+        let mut low = range.low;
+        while low < range.high {
+            let starts = self.of(Range { low, ..range });
+            let symbol = self.symbol(&starts[0], depth);
+            let same = if starts.len() == 1 { 1 } else { starts.partition_point(|s| self.symbol(s, depth) <= symbol) };
+            let high = low + same as u32;
+            if let Some(symbol) = symbol {
+                go(symbol, Range { low, high, depth: depth + 1 });
+            }
+            low = high;
+        }
+    }
+
+    /// Appends the tokens below `node` that spell what follows in a range.
+    fn spell(&self, vocabulary: &Vocabulary, node: u32, range: Range, out: &mut Vec<u32>) {
+        // A single start needs no search.
+        if let [start] = self.of(range) {
+            self.spell_one(vocabulary, node, start, range.depth, |token, _| out.push(token));
             return;
         }
-        let mut starts = self.of(range);
-        while let Some(first) = starts.first() {
-            let token = self.symbol(first, range.depth);
-            out.extend(token);
-            if starts.len() == 1 {
-                break;
+        self.for_each_symbol(range, |symbol, range| {
+            if symbol == UNKNOWN && node == Vocabulary::ROOT {
+                out.extend(vocabulary.unknown());
+            } else if let Some(child) = vocabulary.child(node, symbol) {
+                out.extend_from_slice(vocabulary.tokens(child));
+                self.spell(vocabulary, child, range, out);
             }
-            let same = starts.partition_point(|s| self.symbol(s, range.depth) <= token);
-            starts = &starts[same..];
+        });
+    }
+
+    /// Gives `go` every token that spells what follows one start, with the depth behind it.
+    fn spell_one(
+        &self,
+        vocabulary: &Vocabulary,
+        mut node: u32,
+        start: &Start,
+        mut depth: u32,
+        mut go: impl FnMut(u32, u32),
+    ) {
+        while let Some(symbol) = self.symbol(start, depth) {
+            depth += 1;
+            if symbol == UNKNOWN {
+                if let Some(unknown) = vocabulary.unknown().filter(|_| node == Vocabulary::ROOT) {
+                    go(unknown, depth);
+                }
+                return;
+            }
+            let Some(child) = vocabulary.child(node, symbol) else { return };
+            node = child;
+            for &token in vocabulary.tokens(node) {
+                go(token, depth);
+            }
         }
+    }
+
+    /// The same as [`SpanIndex::next`], start by start: only tokens behind which a span can still be completed.
+    fn next_within(&self, range: Range, limits: &Limits<'_>, out: &mut Vec<u32>) {
+        let from = out.len();
+        for start in self.of(range) {
+            if !limits.permits_start(start.offset) {
+                continue;
+            }
+            if let Some(vocabulary) = &self.vocabulary {
+                self.spell_one(vocabulary, Vocabulary::ROOT, start, range.depth, |token, depth| {
+                    if self.completes(start, depth, limits) {
+                        out.push(token);
+                    }
+                });
+            } else if let Some(symbol) = self.symbol(start, range.depth)
+                && self.completes(start, range.depth + 1, limits)
+            {
+                out.push(symbol);
+            }
+        }
+        sort_from(out, from);
+    }
+
+    /// Whether a span with this start can be ended at or behind `depth`.
+    fn completes(&self, start: &Start, depth: u32, limits: &Limits<'_>) -> bool {
+        let longest = self.chain_len - start.chain + start.head_len();
+        for depth in depth..=longest {
+            if let Some(end) = self.end(start, depth) {
+                if !limits.permits(start.offset, end) {
+                    return false;
+                }
+                if !limits.used_up(start.offset, end) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Whether a span with some start of the range can be ended here or further on.
+    pub(crate) fn can_complete(&self, range: Range, limits: &Limits<'_>) -> bool {
+        let mut starts = self.of(range).iter();
+        starts.any(|s| limits.permits_start(s.offset) && self.completes(s, range.depth, limits))
     }
 
     /// The starts that agree with one more token.
     pub(crate) fn narrow(&self, range: Range, token: u32) -> Range {
+        let Some(vocabulary) = &self.vocabulary else { return self.narrow_by(range, token) };
+        let nothing = Range { low: 0, high: 0, depth: 0 };
+        let bytes = vocabulary.spelling(token);
+        if bytes.is_empty() {
+            return if vocabulary.unknown() == Some(token) { self.narrow_by(range, UNKNOWN) } else { nothing };
+        }
+        let mut range = range;
+        for &byte in bytes {
+            range = self.narrow_by(range, u32::from(byte));
+            if range.is_empty() {
+                return nothing;
+            }
+        }
+        range
+    }
+
+    fn narrow_by(&self, range: Range, symbol: u32) -> Range {
         let starts = self.of(range);
-        let low = starts.partition_point(|s| self.symbol(s, range.depth) < Some(token));
-        let same = starts[low..].partition_point(|s| self.symbol(s, range.depth) == Some(token));
+        let depth = range.depth;
+        if let [start] = starts {
+            let high = if self.symbol(start, depth) == Some(symbol) { range.high } else { range.low };
+            return Range { high, low: range.low, depth: depth + 1 };
+        }
+        let low = starts.partition_point(|s| self.symbol(s, depth) < Some(symbol));
+        let same = starts[low..].partition_point(|s| self.symbol(s, depth) == Some(symbol));
         let low = range.low + low as u32;
-        Range { low, high: low + same as u32, depth: range.depth + 1 }
+        Range { low, high: low + same as u32, depth: depth + 1 }
+    }
+
+    /// The leftmost span that may end here, in bytes.
+    pub(crate) fn ending(&self, range: Range, limits: Option<&Limits<'_>>) -> Option<(u32, u32)> {
+        let spans = self.of(range).iter().filter_map(|s| Some((s.offset, self.end(s, range.depth)?)));
+        let Some(limits) = limits else { return spans.min() };
+        spans
+            .filter(|&(start, end)| {
+                limits.permits_start(start) && limits.permits(start, end) && !limits.used_up(start, end)
+            })
+            .min()
     }
 
     /// Whether a span may end here.
@@ -228,35 +326,101 @@ impl SpanIndex {
         self.of(range).iter().any(|s| self.end(s, range.depth).is_some())
     }
 
-    /// The tokens of a whole-word span, or `None` where no such span begins and ends there.
-    pub(crate) fn tokens_of(&self, span: Span) -> Option<Vec<u32>> {
-        let start = (self.starts.iter()).filter(|s| s.offset as usize == span.start).max_by_key(|s| s.head_len())?;
-        let mut tokens = Vec::new();
-        let mut depth = 0;
-        loop {
-            if self.end(start, depth).is_some_and(|end| end as usize == span.end) {
-                return Some(tokens);
-            }
-            tokens.push(self.symbol(start, depth)?);
-            depth += 1;
+    /// Where the word of this number stands in the chain, and its start; behind the last word, the chain's end.
+    pub(crate) fn word(&self, number: usize) -> (u32, u32) {
+        self.words.get(number).copied().unwrap_or((self.chain_len, u32::MAX))
+    }
+
+    /// The start of the word that begins at this place of the chain.
+    pub(crate) fn word_at(&self, at: u32) -> Option<u32> {
+        self.words.binary_search_by_key(&at, |&(unit, _)| unit).ok().map(|i| self.words[i].1)
+    }
+
+    /// How many words of the chain are touched before this place.
+    pub(crate) fn words_before(&self, at: u32) -> u32 {
+        self.words.partition_point(|&(unit, _)| unit < at) as u32
+    }
+
+    pub(crate) fn chain_len(&self) -> u32 {
+        self.chain_len
+    }
+
+    /// Whether a word ends at this place of the chain.
+    pub(crate) fn word_ends(&self, at: u32) -> bool {
+        self.ends.get(at as usize).is_some_and(|&end| end != NO_END)
+    }
+
+    /// Where the chain goes on behind `depth` symbols of a start, or `Err` with the depth within its head.
+    pub(crate) fn chain_behind(&self, start: u32, depth: u32) -> Result<u32, u32> {
+        let Some(start) = self.starts.get(start as usize) else { return Err(depth) };
+        depth.checked_sub(start.head_len()).map_or(Err(depth), |chained| Ok(start.chain + chained))
+    }
+
+    /// Gives `go` every token that may follow within one start, with the depth behind it.
+    pub(crate) fn tokens_from(&self, start: u32, depth: u32, go: impl FnMut(u32, u32)) {
+        if let Some(start) = self.starts.get(start as usize) {
+            self.tokens_of(start, depth, go);
         }
     }
 
-    /// Every token that some content may hold, sorted: the paper's bag of input tokens.
-    pub(crate) fn bag(&self) -> Vec<u32> {
-        let mut bag = self.tokens.clone();
-        bag.sort_unstable();
-        bag.dedup();
+    /// Gives `go` every token that may follow in the chain, with the place behind it.
+    pub(crate) fn tokens_at(&self, at: u32, mut go: impl FnMut(u32, u32)) {
+        let start = Start { head: (0, 0), chain: at, unit: at, offset: 0, whole: true };
+        self.tokens_of(&start, 0, |token, depth| go(token, at + depth));
+    }
+
+    fn tokens_of(&self, start: &Start, depth: u32, mut go: impl FnMut(u32, u32)) {
+        if let Some(vocabulary) = &self.vocabulary {
+            self.spell_one(vocabulary, Vocabulary::ROOT, start, depth, go);
+        } else if let Some(symbol) = self.symbol(start, depth) {
+            go(symbol, depth + 1);
+        }
+    }
+
+    /// The symbols between two places of the chain.
+    pub(crate) fn chain(&self, from: u32, to: u32) -> &[u32] {
+        self.symbols.get(from as usize..to.min(self.chain_len) as usize).unwrap_or_default()
+    }
+
+    /// The head of a start.
+    pub(crate) fn head(&self, start: u32) -> &[u32] {
+        let head = self.starts.get(start as usize).map_or((0, 0), |s| s.head);
+        self.symbols.get(head.0 as usize..head.1 as usize).unwrap_or_default()
+    }
+
+    /// The symbols of a span, or `None` where no span begins and ends there.
+    pub(crate) fn symbols_of(&self, span: Span) -> Option<Vec<u32>> {
+        // A word's own start first, which spells it whole.
+        let mut starts: Vec<&Start> = self.starts.iter().filter(|s| s.offset as usize == span.start).collect();
+        starts.sort_by_key(|s| !s.whole);
+        starts.into_iter().find_map(|start| {
+            let mut symbols = Vec::new();
+            loop {
+                let depth = symbols.len() as u32;
+                match self.end(start, depth) {
+                    Some(end) if end as usize == span.end => return Some(symbols),
+                    Some(end) if end as usize > span.end => return None,
+                    _ => symbols.push(self.symbol(start, depth)?),
+                }
+            }
+        })
+    }
+
+    /// Every token that some content may hold, sorted, with those of `input`: the paper's bag of input tokens.
+    pub(crate) fn bag(&self, input: &[u32]) -> Vec<u32> {
+        let mut bag = self.symbols.clone();
+        bag.extend_from_slice(input);
+        sort_from(&mut bag, 0);
         bag
     }
 
-    /// Every pair of tokens that follow each other in some content, sorted.
-    pub(crate) fn pairs(&self) -> Vec<(u32, u32)> {
-        let chain = &self.tokens[..self.chain_len as usize];
-        let mut pairs: Vec<(u32, u32)> = chain.windows(2).map(|w| (w[0], w[1])).collect();
+    /// Every pair of tokens that follow each other in some content or in `input`, sorted.
+    pub(crate) fn pairs(&self, input: &[u32]) -> Vec<(u32, u32)> {
+        let chain = &self.symbols[..self.chain_len as usize];
+        let neighbours = chain.windows(2).chain(input.windows(2));
+        let mut pairs: Vec<(u32, u32)> = neighbours.map(|w| (w[0], w[1])).collect();
         for start in self.starts.iter().filter(|s| s.head_len() > 0) {
-            let symbols = (0..=start.head_len()).map_while(|depth| self.symbol(start, depth));
-            let symbols: Vec<u32> = symbols.collect();
+            let symbols: Vec<u32> = (0..=start.head_len()).map_while(|depth| self.symbol(start, depth)).collect();
             pairs.extend(symbols.windows(2).map(|w| (w[0], w[1])));
         }
         pairs.sort_unstable();
@@ -265,124 +429,14 @@ impl SpanIndex {
     }
 }
 
-impl Chain {
-    #[expect(clippy::too_many_arguments, reason = "one call; a struct of references would only rename them")]
-    fn push(
-        &mut self,
-        text: &str,
-        unit: Unit,
-        prompt: &[u32],
-        offsets: &Offsets,
-        speller: &Speller,
-        style: ContentStyle,
-        inside_words: bool,
-    ) {
-        let word = text.get(unit.start..unit.end).unwrap_or_default();
-        let begin = self.tokens.len() as u32;
-        let escapes = matches!(style.render(word), Cow::Owned(_));
-        let own = if escapes { None } else { offsets.tokens(unit.space, unit.end) };
-        // A space that only the tokens have, in front of the first word.
-        let mut extra_space = false;
-        if let Some((from, to)) = own {
-            self.tokens.extend_from_slice(&prompt[from..to]);
-            extra_space = offsets.extra_space && from == 0;
-        } else {
-            let piece = text.get(unit.space..unit.end).unwrap_or_default();
-            speller.spell(&style.render(piece), &mut self.tokens);
-        }
-        let space = &text[unit.space..unit.start];
-        let wanted = if style.leading_space { " " } else { "" };
-        let as_head = if extra_space { wanted == " " && space.is_empty() } else { space == wanted };
-        self.ends.resize(self.tokens.len(), NO_END);
-        // The unit before ends where this one begins.
-        if let Some(end) = self.ends.get_mut(begin as usize) {
-            *end = unit.space as u32;
-        }
-        if as_head {
-            self.starts.push(Start { head: (0, 0), chain: begin, offset: unit.start as u32 });
-        } else {
-            let head = self.head(&style.head(word), speller);
-            self.starts.push(Start { head, chain: self.tokens.len() as u32, offset: unit.start as u32 });
-        }
-        if inside_words && let Some((from, to)) = own {
-            self.cut(text, unit, &offsets.starts[from..=to], begin, as_head, speller, style);
-        }
-    }
-
-    fn head(&mut self, piece: &str, speller: &Speller) -> (u32, u32) {
-        let from = self.heads.len() as u32;
-        speller.spell(piece, &mut self.heads);
-        (from, self.heads.len() as u32)
-    }
-
-    /// Starts and ends at the tokens inside a word.
-    #[expect(clippy::too_many_arguments, reason = "one call; a struct of references would only rename them")]
-    fn cut(
-        &mut self,
-        text: &str,
-        unit: Unit,
-        offsets: &[usize],
-        begin: u32,
-        whole_as_head: bool,
-        speller: &Speller,
-        style: ContentStyle,
-    ) {
-        for (i, ends) in offsets.windows(2).enumerate() {
-            let (from, to) = (ends[0].max(unit.start), ends[1]);
-            // A token that holds the space alone, or ends within a character, is no place to begin or end.
-            let Some(piece) = text.get(from..to).filter(|p| !p.is_empty()) else { continue };
-            if i > 0 && text.is_char_boundary(ends[0]) && ends[0] > unit.start {
-                self.ends[begin as usize + i] = ends[0] as u32;
-            }
-            if i == 0 && whole_as_head {
-                continue;
-            }
-            if style.leading_space {
-                let head = self.head(&style.head(piece), speller);
-                self.starts.push(Start { head, chain: begin + i as u32 + 1, offset: from as u32 });
-            } else {
-                self.starts.push(Start { head: (0, 0), chain: begin + i as u32, offset: from as u32 });
-            }
-        }
-    }
-}
-
-/// Where the prompt's tokens begin in the text.
-struct Offsets {
-    /// Of every token and of the end, as far as the tokens spell the text.
-    starts: Vec<usize>,
-    extra_space: bool,
-}
-
-impl Offsets {
-    fn new(text: &str, prompt: &[u32], speller: &Speller) -> Self {
-        let mut starts = Vec::with_capacity(prompt.len() + 1);
-        starts.push(0);
-        let mut rest = text.as_bytes();
-        let mut extra_space = false;
-        for (i, &id) in prompt.iter().enumerate() {
-            let mut bytes = speller.tokenizer().token_bytes(id);
-            if i == 0
-                && speller.prefixes_space()
-                && let Some(stripped) = bytes.strip_prefix(b" ")
-            {
-                extra_space = true;
-                bytes = stripped;
-            } else if bytes.is_empty() {
-                break;
-            }
-            let Some(tail) = rest.strip_prefix(bytes) else { break };
-            rest = tail;
-            starts.push(text.len() - rest.len());
-        }
-        Self { starts, extra_space }
-    }
-
-    /// The tokens that spell exactly `from..to`.
-    fn tokens(&self, from: usize, to: usize) -> Option<(usize, usize)> {
-        // The first of equal offsets: a space that the tokenizer put in front has no width in the text.
-        let first = self.starts.partition_point(|&s| s < from);
-        let last = first + self.starts[first..].partition_point(|&s| s < to);
-        (self.starts.get(first) == Some(&from) && self.starts.get(last) == Some(&to)).then_some((first, last))
+/// Sorts what was appended behind `from` and drops repeats.
+fn sort_from(out: &mut Vec<u32>, from: usize) {
+    out[from..].sort_unstable();
+    if from == 0 {
+        out.dedup();
+    } else {
+        let mut tail = out.split_off(from);
+        tail.dedup();
+        out.append(&mut tail);
     }
 }

@@ -2,6 +2,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::vocabulary::UNKNOWN;
+
 /// What decoding needs of a tokenizer.
 pub trait Tokenizer: Send + Sync {
     /// Token ids of a text, without begin- or end-of-sequence.
@@ -22,6 +24,10 @@ pub(crate) struct Speller {
     tokenizer: Arc<dyn Tokenizer>,
     /// `encode("a")` spells " a".
     prefixes_space: bool,
+    /// Every byte is a token, so that any text can be spelled.
+    complete: bool,
+    /// The token for text that can't be spelled.
+    unknown: Option<u32>,
     /// Spelled pieces. Words recur, and most sentences need but a few pieces spelled anew.
     cache: RwLock<HashMap<String, Box<[u32]>>>,
 }
@@ -38,7 +44,38 @@ impl fmt::Debug for Speller {
 impl Speller {
     pub(crate) fn new(tokenizer: Arc<dyn Tokenizer>) -> Self {
         let prefixes_space = bytes_of(&*tokenizer, &tokenizer.encode("a")) == b" a";
-        Self { tokenizer, prefixes_space, cache: RwLock::default() }
+        let mut single = [false; 256];
+        for id in 0..tokenizer.vocab_size() as u32 {
+            if let &[byte] = tokenizer.token_bytes(id) {
+                single[byte as usize] = true;
+            }
+        }
+        let complete = single.iter().all(|&s| s);
+        // A private-use character, which only a vocabulary of bytes can spell.
+        let mut probe = if complete { Vec::new() } else { tokenizer.encode("\u{10fffd}") };
+        probe.retain(|&id| tokenizer.token_bytes(id).is_empty());
+        Self { prefixes_space, complete, unknown: probe.first().copied(), tokenizer, cache: RwLock::default() }
+    }
+
+    /// The token that stands for text without tokens of its own, where the vocabulary has gaps.
+    pub(crate) fn unknown(&self) -> Option<u32> {
+        self.unknown
+    }
+
+    /// Appends the bytes of a piece, with one [`UNKNOWN`] for what the tokenizer can't spell.
+    pub(crate) fn symbols(&self, piece: &str, out: &mut Vec<u32>) {
+        if self.complete || piece.is_empty() {
+            out.extend(piece.bytes().map(u32::from));
+            return;
+        }
+        let mut ids = Vec::new();
+        self.spell(piece, &mut ids);
+        for id in ids {
+            match self.tokenizer.token_bytes(id) {
+                [] => out.push(UNKNOWN),
+                bytes => out.extend(bytes.iter().copied().map(u32::from)),
+            }
+        }
     }
 
     pub(crate) fn tokenizer(&self) -> &dyn Tokenizer {
@@ -65,6 +102,12 @@ impl Speller {
         cache.insert(piece.to_owned(), ids.into());
     }
 
+    /// Whether tokens spell a piece; what holds the unknown token can't be compared.
+    fn agrees(&self, ids: &[u32], piece: &str) -> bool {
+        ids.iter().any(|&id| self.tokenizer.token_bytes(id).is_empty())
+            || bytes_of(self.tokenizer(), ids) == piece.as_bytes()
+    }
+
     fn spell_anew(&self, piece: &str) -> Vec<u32> {
         if !self.prefixes_space {
             return self.tokenizer.encode(piece);
@@ -83,7 +126,7 @@ impl Speller {
                 length == 1 + anchor.len()
             });
             if let Some(cut) = cut
-                && bytes_of(self.tokenizer(), &ids[cut + 1..]) == piece.as_bytes()
+                && self.agrees(&ids[cut + 1..], piece)
             {
                 return ids[cut + 1..].to_vec();
             }
@@ -92,6 +135,6 @@ impl Speller {
     }
 }
 
-pub(crate) fn bytes_of(tokenizer: &dyn Tokenizer, ids: &[u32]) -> Vec<u8> {
+fn bytes_of(tokenizer: &dyn Tokenizer, ids: &[u32]) -> Vec<u8> {
     ids.iter().flat_map(|&id| tokenizer.token_bytes(id)).copied().collect()
 }

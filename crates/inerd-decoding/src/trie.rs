@@ -10,6 +10,8 @@ pub(crate) struct TypeTrie {
     children: Vec<(u32, u32)>,
     /// What a mask returns, per node: the children's tokens and, where a name ends, the token that closes the section.
     allowed: Vec<u32>,
+    /// Type ids in the order of their names' tokens.
+    order: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +20,8 @@ struct Node {
     allowed: (u32, u32),
     /// The type whose name ends here.
     ends: Option<u32>,
+    /// The types below this node, as a range of `order`.
+    types: (u32, u32),
 }
 
 impl TypeTrie {
@@ -27,11 +31,12 @@ impl TypeTrie {
     pub(crate) fn new(names: &[Vec<u32>], closer: u32) -> Self {
         let mut order: Vec<u32> = (0..names.len() as u32).collect();
         order.sort_unstable_by_key(|&i| &names[i as usize]);
-        let mut trie = Self { nodes: Vec::new(), children: Vec::new(), allowed: Vec::new() };
+        let mut trie = Self { nodes: Vec::new(), children: Vec::new(), allowed: Vec::new(), order: Vec::new() };
         // Nodes in breadth-first order; each stands for a range of the sorted names that share `depth` tokens.
         let mut queue = std::collections::VecDeque::from([(0, order.len(), 0)]);
         let mut next_node = 1;
         while let Some((mut low, high, depth)) = queue.pop_front() {
+            let types = (low as u32, high as u32);
             let name = |at: usize| names[order[at] as usize].as_slice();
             let ends = (low < high && name(low).len() == depth).then(|| order[low]);
             low += usize::from(ends.is_some());
@@ -55,8 +60,10 @@ impl TypeTrie {
                 children: (first_child, trie.children.len() as u32),
                 allowed: (first_allowed as u32, trie.allowed.len() as u32),
                 ends,
+                types,
             });
         }
+        trie.order = order;
         trie
     }
 
@@ -70,6 +77,12 @@ impl TypeTrie {
         let (from, to) = self.nodes[node as usize].children;
         let children = &self.children[from as usize..to as usize];
         children.binary_search_by_key(&token, |&(t, _)| t).ok().map(|i| children[i].1)
+    }
+
+    /// The types whose names begin with the tokens that lead to this node.
+    pub(crate) fn types(&self, node: u32) -> &[u32] {
+        let (from, to) = self.nodes[node as usize].types;
+        &self.order[from as usize..to as usize]
     }
 
     /// The type whose name ends at this node.

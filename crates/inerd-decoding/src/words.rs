@@ -4,6 +4,7 @@
 //! other character. That is on purpose finer than the words of most corpora (`New-York` has three units, `U.S.` four):
 //! a rule that claims to allow every whole-word entity has to err on the side of too many boundaries.
 
+use inerd_text::Span;
 use unicode_segmentation::UnicodeSegmentation;
 
 /// One unit with the white space in front of it, in bytes.
@@ -116,6 +117,19 @@ fn join_contractions(text: &str, units: &mut Vec<Unit>) {
 /// Whether no unit is cut at either end of the span, whose ends lie on character boundaries.
 pub(crate) fn is_whole(units: &[Unit], start: usize, end: usize) -> bool {
     units.binary_search_by_key(&start, |u| u.start).is_ok() && units.binary_search_by_key(&end, |u| u.end).is_ok()
+}
+
+/// Every place where the text holds `piece`, overlapping ones included.
+pub(crate) fn occurrences(text: &str, piece: &str) -> Vec<Span> {
+    let mut found = Vec::new();
+    let Some(first) = piece.chars().next() else { return found };
+    let mut from = 0;
+    while let Some(at) = text.get(from..).and_then(|rest| rest.find(piece)) {
+        let start = from + at;
+        found.push(Span::new(start, start + piece.len()));
+        from = start + first.len_utf8();
+    }
+    found
 }
 
 #[cfg(test)]

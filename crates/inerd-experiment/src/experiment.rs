@@ -9,6 +9,7 @@ use crate::arms::{Arm, expand};
 use crate::file::{ArmText, Block, Combined, Disk, Files, Question};
 use crate::problem::{LoadError, Place, Problem};
 use crate::settings::{Executor, Settings};
+use crate::stage::Space;
 
 /// An experiment file with everything it extends: what is asked, and every point of every arm with all of its settings.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +20,8 @@ pub struct Experiment {
     /// In the order of the file.
     pub arms: Vec<Arm>,
     pub executor: Executor,
+    /// Real, or the tiny rehearsal that [`Experiment::smoke`] makes.
+    pub space: Space,
 }
 
 impl Experiment {
@@ -61,10 +64,67 @@ impl Experiment {
         self.arms.iter().map(|arm| arm.points.len()).sum()
     }
 
-    /// Adds replicates after those there are (`--seeds +3`).
-    pub fn add_seeds(&mut self, more: usize) {
-        self.question.seeds.count = self.question.seeds.count.saturating_add(more);
+    /// Changes the number of replicates: `+3` adds three to those there are, `5` makes it five. The first ones stay
+    /// the same, so only new ones are trained.
+    ///
+    /// # Errors
+    /// Where the text is neither, or gives no replicate.
+    pub fn change_seeds(&mut self, text: &str) -> Result<(), InvalidSeeds> {
+        let invalid = || InvalidSeeds(text.to_owned());
+        let (more, digits) = match text.trim().strip_prefix('+') {
+            Some(digits) => (self.question.seeds.count, digits),
+            None => (0, text.trim()),
+        };
+        let number: usize = digits.parse().map_err(|_| invalid())?;
+        let count = more.checked_add(number).filter(|count| (1..=10_000).contains(count)).ok_or_else(invalid)?;
+        self.question.seeds.count = count;
+        Ok(())
     }
+
+    /// The whole sweep at a tiny size, in a fingerprint space of its own: every arm and every code path, a few
+    /// sentences and steps each, at most two seeds. Models from scratch shrink; pretrained ones stay.
+    #[must_use]
+    pub fn smoke(mut self) -> Self {
+        self.space = Space::Smoke;
+        self.question.seeds.count = self.question.seeds.count.min(2);
+        for point in self.arms.iter_mut().flat_map(|arm| &mut arm.points) {
+            shrink(&mut point.settings);
+        }
+        self
+    }
+}
+
+/// A number of seeds that is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("read the number of seeds from {0:?}: a number such as 5, or +3 for three more, at most 10000 in all")]
+pub struct InvalidSeeds(String);
+
+fn shrink(settings: &mut Settings) {
+    let at_most = |limit: &mut Option<usize>, most: usize| *limit = Some(limit.unwrap_or(most).min(most));
+    at_most(&mut settings.data.max_test, 8);
+    at_most(&mut settings.data.max_valid, 8);
+    settings.tokenizer.vocabulary = settings.tokenizer.vocabulary.min(600);
+    let model = &mut settings.model;
+    model.layers = model.layers.min(2);
+    model.heads = model.heads.min(2);
+    model.width = 16 * model.heads;
+    model.context = model.context.min(512);
+    let pretrain = &mut settings.pretrain;
+    pretrain.batch = pretrain.batch.min(4);
+    pretrain.micro_batch = None;
+    pretrain.length = Some(pretrain.length.unwrap_or(64).min(64).min(model.context));
+    at_most(&mut pretrain.max_steps, 3);
+    for stage in [&mut settings.coarse, &mut settings.fine] {
+        stage.batch = stage.batch.min(4);
+        stage.micro_batch = stage.micro_batch.map(|_| 2).filter(|_| stage.batch == 4);
+        stage.max_length = stage.max_length.map(|length| length.min(model.context));
+        stage.epochs = stage.epochs.min(2);
+        at_most(&mut stage.max_steps, 3);
+        at_most(&mut stage.subset.max_sentences, 24);
+        at_most(&mut stage.valid.max_sentences, 4);
+        stage.valid.max_new_tokens = stage.valid.max_new_tokens.min(24);
+    }
+    settings.generate.max_new_tokens = settings.generate.max_new_tokens.min(24);
 }
 
 fn name_of(path: &Path) -> String {
@@ -112,7 +172,7 @@ fn resolve(name: String, file: &Combined, problems: &mut Vec<Problem>) -> Experi
         overridden.apply(&mut base);
     }
     let executor = Settings::deserialize(&base).unwrap_or_default().executor;
-    Experiment { name, question, arms, executor }
+    Experiment { name, question, arms, executor, space: Space::Real }
 }
 
 /// A file without arms has one, which is all of it.

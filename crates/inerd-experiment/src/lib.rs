@@ -12,35 +12,49 @@
 //!   both call it.
 
 mod arms;
+mod build;
 mod canonical;
+mod catalogue;
+mod cost;
 mod decide;
 mod define;
+mod difference;
+mod effective;
 mod experiment;
 mod file;
 mod fingerprint;
+mod inputs;
 mod layer;
 mod plan;
 mod problem;
 mod read;
+mod reference;
+mod render;
 mod settings;
 mod stage;
 mod validate;
+mod work;
 
 pub use arms::{Arm, Point};
 pub use canonical::canonical_json;
+pub use catalogue::known_model;
+pub use cost::{Calibration, Cost, KindSummary, Measured, Rates, Seconds, Summary};
 pub use decide::{
     Blocked, Case, Decision, EmptyStore, Failure, Parents, Retry, Skip, State, StoreView, Why, decide, decide_all,
 };
 pub use define::{Choice, Field, Kind, Names, Setting, Table};
-pub use experiment::Experiment;
+pub use difference::{Difference, differences};
+pub use experiment::{Experiment, InvalidSeeds};
 pub use file::{Disk, Files, Question, Seeds};
 pub use fingerprint::{Fingerprint, InvalidFingerprint};
-pub use plan::{
-    Backend, BaseModel, Cell, Dataset, InputError, Inputs, Plan, PlanError, SplitSize, Text, scratch_parameters,
-};
+pub use inputs::{Backend, BaseModel, Dataset, InputError, Inputs, SplitSize, Text};
+pub use plan::{Cell, Plan, PlanError};
 pub use problem::{LoadError, Problem};
+pub use reference::{json_schema, reference};
+pub use render::{PlanView, bytes, duration};
 pub use settings::*;
 pub use stage::{
-    CorpusPart, CorpusStage, GenerateStage, InputRef, Numerics, PretrainStage, ScoreStage, Stage, StageKind,
+    CorpusPart, CorpusStage, GenerateStage, InputRef, Numerics, PretrainStage, ScoreStage, Space, Stage, StageKind,
     TokenizerRef, TokenizerStage, TrainStage, Weights, version,
 };
+pub use work::{ModelSize, Range, Work, scratch_parameters};

@@ -7,6 +7,7 @@ use crate::canonical::canonical_json;
 use crate::define::{Kind, Table};
 use crate::fingerprint::Fingerprint;
 use crate::settings::{Format, Generate, Merge, Model, Pretrain, Score, Split, Subset, Training};
+use crate::work::Work;
 
 /// One unit of work and the artefact it makes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +22,18 @@ pub struct Stage {
     /// Inputs that are not at hand, such as `dataset conll2003`. The stage can't run before they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
+    /// How much there is to do, for predictions. Takes no part in the identity.
+    #[serde(default)]
+    pub work: Work,
+}
+
+/// Whether a stage is part of a real experiment or of its tiny rehearsal: the two never share an artefact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Space {
+    #[default]
+    Real,
+    Smoke,
 }
 
 /// What a stage does, with everything that it depends on.
@@ -314,9 +327,13 @@ impl StageKind {
         json!({ "kind": kind, "version": self.version(), "body": body })
     }
 
-    /// The stage's identity.
-    pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(canonical_json(&self.identity()))
+    /// The stage's identity in a space.
+    pub fn fingerprint(&self, space: Space) -> Fingerprint {
+        let mut text = canonical_json(&self.identity());
+        if space == Space::Smoke {
+            text.push_str("smoke");
+        }
+        Fingerprint::of(text)
     }
 }
 

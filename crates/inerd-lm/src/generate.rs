@@ -26,6 +26,17 @@ pub trait Constraint: Send {
     /// Appends the run of tokens that have no alternative from here on; may append none.
     fn forced(&mut self, run: &mut Vec<u32>);
     fn advance(&mut self, token: u32);
+
+    /// Whether this constraint must see the most probable of *all* tokens at every step, which costs all logits.
+    fn watches_free_choice(&self) -> bool {
+        false
+    }
+
+    /// Whether everything is allowed after all, because `token` is the most probable of all tokens.
+    fn gives_way_to(&self, token: u32) -> bool {
+        let _ = token;
+        false
+    }
 }
 
 /// No constraint: every token is allowed at every step.
@@ -195,6 +206,7 @@ impl<'a> Batch<'a> {
         let mut columns = BTreeMap::new();
         let mut all = false;
         for row in &mut self.rows {
+            all |= row.constraint.watches_free_choice();
             match row.constraint.allowed() {
                 Allowed::Any | Allowed::Except(_) => all = true,
                 Allowed::Only([]) => return Err(Error::Stuck { after: row.output.ids.len() }),
@@ -215,7 +227,13 @@ impl<'a> Batch<'a> {
         let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
         let end = self.settings.end_of_sequence;
         for (row, logits) in self.rows.iter_mut().zip(logits.chunks_exact(width)) {
+            let free = if row.constraint.watches_free_choice() {
+                Some(best(logits.iter().copied().zip(0..))).filter(|&(token, _)| row.constraint.gives_way_to(token))
+            } else {
+                None
+            };
             let (token, probability) = match row.constraint.allowed() {
+                _ if free.is_some() => free.unwrap_or_default(),
                 Allowed::Any => best(logits.iter().copied().zip(0..)),
                 Allowed::Except(tokens) => {
                     best(logits.iter().copied().zip(0..).filter(|(_, t)| tokens.binary_search(t).is_err()))

@@ -27,10 +27,14 @@ pub struct Experiment {
     /// The arm that all others are compared with.
     #[serde(default)]
     pub baseline: Option<String>,
+    /// The arms that the question is about; all but the baseline where it is empty.
+    #[serde(default)]
+    pub contrast: Vec<String>,
     /// `f1.<convention>`, for instance `f1.span`.
     pub metric: String,
     /// The smallest difference worth claiming, in points (0 to 100).
-    pub min_effect: f64,
+    #[serde(default)]
+    pub min_effect: Option<f64>,
     /// The seeds that every cell should have.
     pub seeds: Vec<u64>,
 }
@@ -45,6 +49,10 @@ pub struct Cell {
     /// The dataset that the cell is tested on.
     pub dataset: String,
     pub seed: u64,
+    /// Name of the training prefix that the cell shares with others (a common coarse-tuned model); the cells of one
+    /// prefix are not independent. `None`: the seed is the independent unit.
+    #[serde(default)]
+    pub unit: Option<String>,
     pub status: Status,
     /// In the order of the pipeline.
     #[serde(default)]
@@ -58,6 +66,9 @@ pub struct Cell {
     pub curve: Vec<CurvePoint>,
     #[serde(default)]
     pub cost: Cost,
+    /// What every masking rule did while generating, in the order in which rules are applied.
+    #[serde(default)]
+    pub audit: Vec<RuleAudit>,
     #[serde(default)]
     pub facts: Facts,
     /// Of the program that ran the cell.
@@ -117,6 +128,17 @@ pub struct Cost {
     pub joules: Option<f64>,
     #[serde(default)]
     pub peak_bytes: Option<u64>,
+}
+
+/// One masking rule over all decoding steps of a cell.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RuleAudit {
+    pub rule: String,
+    pub steps: u64,
+    /// Steps at which the rule forbade a token that the rules before it allowed.
+    pub fired: u64,
+    /// The probability of those tokens under the model, summed over steps.
+    pub mass_removed: f64,
 }
 
 /// Numbers about the cell that figures have on their axes; `None` where they have no meaning.

@@ -3,6 +3,8 @@
 //! A report is a pure function of [`ReportInput`]: the same input gives the same bytes on every machine. Nothing here
 //! trains, decodes or looks at a clock.
 
+mod answer;
+mod contrast;
 mod draw;
 mod error;
 mod escape;
@@ -10,6 +12,10 @@ mod explain;
 mod figures;
 mod frame;
 mod input;
+mod outcome;
+mod overview;
+mod page;
+mod predictions;
 mod sidecar;
 mod tables;
 mod view;
@@ -18,7 +24,11 @@ use std::path::{Path, PathBuf};
 
 pub use error::Error;
 pub use explain::{Explanation, explain};
-pub use input::{Cell, Cost, CurvePoint, Experiment, Facts, GoldSet, Provenance, ReportInput, StageRun, Status};
+pub use input::{
+    Cell, Cost, CurvePoint, Experiment, Facts, GoldSet, Provenance, ReportInput, RuleAudit, StageRun, Status,
+};
+pub use overview::write_overview;
+pub use predictions::{Annotated, predictions_json_lines, predictions_page, predictions_terminal};
 
 /// What to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,13 +46,20 @@ impl Default for Options {
 
 /// Writes tables, figures and the summary into `folder`, which is created, and returns the paths written, in order;
 /// `report.md` is the first.
-pub fn write_report(input: &ReportInput, folder: &Path, _options: Options) -> Result<Vec<PathBuf>, Error> {
+pub fn write_report(input: &ReportInput, folder: &Path, options: Options) -> Result<Vec<PathBuf>, Error> {
     let view = view::View::new(input)?;
-    let tables = tables::all(&view)?;
-    let figures = figures::all(&view)?;
+    let contrasts = contrast::contrasts(&view);
+    let tables = tables::all(&view, &contrasts)?;
+    let figures = figures::all(&view, &contrasts)?;
+    let answer = answer::answer(&view, &contrasts);
     create(folder)?;
 
-    let mut written = vec![write(folder.join("report.md"), summary(&view, &tables, &figures).as_bytes())?];
+    let mut written = vec![write(folder.join("report.md"), summary(&view, &answer, &tables, &figures).as_bytes())?];
+    let page = page::render(&view, &answer, &tables, &figures, options.with_text)?;
+    written.push(write(folder.join("index.html"), page.as_bytes())?);
+    let record = folder.join(overview::RECORD);
+    let bytes = overview::Summary::new(&view, &answer).json(&record)?;
+    written.push(write(record, &bytes)?);
     for table in &tables {
         let path = |extension: &str| folder.join(format!("{}.{extension}", table.stem));
         written.push(write(path("md"), table.markdown().as_bytes())?);
@@ -67,12 +84,18 @@ pub fn write_report(input: &ReportInput, folder: &Path, _options: Options) -> Re
 }
 
 /// The report as Markdown: the question, every table, every figure.
-fn summary(view: &view::View<'_>, tables: &[tables::Table], figures: &[figures::Figure<'_>]) -> String {
+fn summary(
+    view: &view::View<'_>,
+    answer: &answer::Answer,
+    tables: &[tables::Table],
+    figures: &[figures::Figure<'_>],
+) -> String {
     let experiment = &view.input.experiment;
     let mut out = format!("# {}\n\n", escape::markdown(&experiment.name));
     if !experiment.question.is_empty() {
         out += &format!("**Question.** {}\n\n", escape::markdown(&experiment.question));
     }
+    out += &format!("**{}.** {}\n\n", answer.verdict, escape::markdown(&answer.reason));
     for table in tables {
         out += &format!("{}\n", table.markdown());
     }

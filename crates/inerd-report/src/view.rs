@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
-use inerd_metrics::{Convention, Prf};
+use inerd_metrics::{Convention, Prf, statistics};
 
 use crate::Error;
 use crate::input::{Cell, ReportInput, Status};
@@ -93,11 +93,15 @@ impl<'a> View<'a> {
             missing.insert(cell.seed, reason);
         }
         let present: BTreeSet<u64> = cells.iter().map(|c| c.seed).collect();
-        for seed in self.input.experiment.seeds.iter().filter(|s| !present.contains(s)) {
-            missing.insert(*seed, "not planned".to_owned());
+        // Where the experiment has no cell at all, none is missing: the arm is not meant for the dataset.
+        if !cells.is_empty() {
+            for seed in self.input.experiment.seeds.iter().filter(|s| !present.contains(s)) {
+                missing.insert(*seed, "not planned".to_owned());
+            }
         }
         let numbers: Vec<f64> = values.iter().map(|(_, v)| *v).collect();
-        let (mean, deviation) = mean_and_deviation(&numbers);
+        let found = statistics::Summary::new(&numbers);
+        let (mean, deviation) = (found.as_ref().map(|s| s.mean), found.and_then(|s| s.deviation));
         Summary { expected: values.len() + missing.len(), values, missing, mean, deviation }
     }
 
@@ -188,26 +192,9 @@ impl Summary {
     }
 }
 
-fn mean_and_deviation(values: &[f64]) -> (Option<f64>, Option<f64>) {
-    if values.is_empty() {
-        return (None, None);
-    }
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let squares = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
-    (Some(mean), (values.len() >= 3).then(|| (squares / (n - 1.0)).sqrt()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn deviation_is_of_the_seeds_alone() {
-        assert_eq!(mean_and_deviation(&[60.0, 61.0, 62.0]), (Some(61.0), Some(1.0)));
-        assert_eq!(mean_and_deviation(&[60.0, 61.0]), (Some(60.5), None));
-        assert_eq!(mean_and_deviation(&[]), (None, None));
-    }
 
     #[test]
     fn a_row_is_named_by_what_tells_it_apart() {

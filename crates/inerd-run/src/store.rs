@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use inerd_experiment::Fingerprint;
 use serde::{Deserialize, Serialize};
@@ -123,8 +124,10 @@ impl Store {
 
     /// Begins an artefact: an empty folder to write into.
     pub fn begin(&self, fingerprint: Fingerprint) -> Result<Staging, Error> {
-        // The process id keeps attempts of several processes apart, the time those of one after a reused id.
-        let name = format!("{}.{}.{}", fingerprint.short(), std::process::id(), crate::clock::now_ms());
+        // Host-wide unique: the process id, a counter within the process, and the time for a process id used again.
+        static ATTEMPT: AtomicU64 = AtomicU64::new(0);
+        let attempt = ATTEMPT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}.{}.{attempt}.{}", fingerprint.short(), std::process::id(), crate::clock::now_ms());
         let dir = self.root.join("staging").join(name);
         fs::create_dir_all(&dir).map_err(Error::store(&dir))?;
         Ok(Staging { dir, fingerprint })
@@ -154,7 +157,16 @@ impl Store {
         fs::create_dir_all(shelf).map_err(Error::store(shelf))?;
         match fs::rename(&staging.dir, &target) {
             Ok(()) => sync(shelf)?,
-            Err(_) if self.contains(fingerprint) => {}
+            // Another attempt was faster, and is whole.
+            Err(_) if self.get(fingerprint).is_ok() => {}
+            Err(_) if target.exists() => {
+                // What stands there is damaged: it makes room. It goes through staging, so that a crash leaves no half.
+                let ruin = staging.dir.with_extension("damaged");
+                fs::rename(&target, &ruin).map_err(Error::store(&target))?;
+                fs::rename(&staging.dir, &target).map_err(Error::store(&target))?;
+                sync(shelf)?;
+                fs::remove_dir_all(&ruin).map_err(Error::store(&ruin))?;
+            }
             Err(source) => return Err(Error::store(&target)(source)),
         }
         let checkpoints = self.checkpoints(fingerprint);

@@ -27,14 +27,15 @@ pub(crate) struct EntityRecord {
 }
 
 /// Converts between byte and character offsets of one text. ASCII text needs no table.
-pub(crate) struct CharOffsets {
+#[derive(Debug)]
+pub struct CharOffsets {
     /// Byte offset of every character and of the end; empty for ASCII.
     starts: Vec<usize>,
     length: usize,
 }
 
 impl CharOffsets {
-    pub(crate) fn new(text: &str) -> Self {
+    pub fn new(text: &str) -> Self {
         if text.is_ascii() {
             return Self { starts: Vec::new(), length: text.len() };
         }
@@ -45,11 +46,16 @@ impl CharOffsets {
     }
 
     /// Length in characters.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.length
     }
 
-    pub(crate) fn to_bytes(&self, chars: Span) -> Option<Span> {
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// `None` where the span is reversed or ends outside the text.
+    pub fn to_bytes(&self, chars: Span) -> Option<Span> {
         if chars.end > self.length || chars.start > chars.end {
             return None;
         }
@@ -59,7 +65,7 @@ impl CharOffsets {
         Some(Span::new(self.starts[chars.start], self.starts[chars.end]))
     }
 
-    pub(crate) fn to_chars(&self, bytes: Span) -> Span {
+    pub fn to_chars(&self, bytes: Span) -> Span {
         if self.starts.is_empty() {
             return bytes;
         }

@@ -1,6 +1,8 @@
 //! Tokenizers for tests: a toy one with any vocabulary, and the real ones where they are at hand.
 #![allow(dead_code, reason = "every test file uses its own part")]
 
+pub(crate) mod random;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -4,7 +4,6 @@
 use std::convert::Infallible;
 
 use plotters::element::{Drawable, PointCollection};
-use plotters::style::RGBColor;
 use plotters_backend::{BackendCoord, DrawingErrorKind};
 
 use super::backend::{SceneBackend, millimetres};
@@ -22,7 +21,7 @@ const OKABE_ITO: [(u8, u8, u8); 7] =
 
 pub(crate) const INK: Colour = Colour { rgb: (0, 0, 0), alpha: 1.0 };
 pub(crate) const PAPER: Colour = Colour { rgb: (255, 255, 255), alpha: 1.0 };
-pub(crate) const GRID: RGBColor = RGBColor(222, 222, 222);
+pub(crate) const GRID: (u8, u8, u8) = (222, 222, 222);
 
 /// On and off lengths in multiples of the line's width.
 const DASHES: [&[f64]; 5] = [&[], &[4.0, 2.0], &[1.2, 1.6], &[6.0, 2.0, 1.2, 2.0], &[8.0, 3.0]];

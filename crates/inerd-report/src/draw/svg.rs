@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::scene::{Colour, Item, Paint, Point, Scene, Segment};
+use super::style::GRID;
 use crate::escape::xml;
 
 /// A number with at most three decimals (a micrometre) and no trailing zeros.
@@ -30,11 +31,12 @@ fn path_data(segments: &[Segment]) -> String {
     data
 }
 
-/// Black and white become classes as well, so that a page can turn ink and paper around for a dark screen.
+/// Black, white and the grid's grey become classes as well, so that a page can turn them around for a dark screen.
 fn paint_attributes(paint: &Paint) -> String {
     let hex = |Colour { rgb: (r, g, b), .. }: Colour| format!("#{r:02x}{g:02x}{b:02x}");
     let class = |colour: Colour, kind: &str| match colour.rgb {
         (0, 0, 0) => format!(" class=\"ink-{kind}\""),
+        GRID => format!(" class=\"grid-{kind}\""),
         (255, 255, 255) => format!(" class=\"paper-{kind}\""),
         _ => String::new(),
     };

@@ -9,7 +9,7 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
 use plotters::element::PathElement;
 use plotters::prelude::Cartesian2d;
-use plotters::style::{BLACK, Color, FontDesc, FontFamily, FontStyle, IntoTextStyle, TextStyle};
+use plotters::style::{BLACK, Color, FontDesc, FontFamily, FontStyle, IntoTextStyle, RGBColor, TextStyle};
 
 use crate::Error;
 use crate::draw::backend::{PER_MM, SceneBackend};
@@ -59,29 +59,32 @@ pub(crate) struct Axis {
 }
 
 impl Axis {
-    /// A linear axis with round ticks that covers the values and, where `zero` is near enough, zero. An axis that starts
-    /// elsewhere says so.
+    /// A linear axis from tick to tick with some air around the values; from zero where that is near enough. An axis
+    /// that starts elsewhere says so if it is one where zero would be expected (`zero`).
     pub(crate) fn linear(label: &str, values: impl IntoIterator<Item = f64>, zero: bool) -> Self {
         let (mut low, mut high) = extent(values);
-        if zero && (low > 0.0 && low < 0.5 * high) {
+        let air = if high > low { 0.04 * (high - low) } else { 0.1 * high.abs().max(1.0) };
+        let positive = low >= 0.0;
+        (low, high) = (low - air, high + air);
+        if zero && positive && low < 0.5 * high {
             low = 0.0;
         }
-        if high - low < 1e-9 {
-            let around = if high == 0.0 { 1.0 } else { high.abs() * 0.1 };
-            (low, high) = (if zero && low >= 0.0 { (low - around).max(0.0) } else { low - around }, high + around);
-        }
-        let step = round_step((high - low) / 4.0);
+        let step = round_step((high - low) / 5.0);
         let (first, last) = ((low / step + 1e-9).floor() as i64, (high / step - 1e-9).ceil() as i64);
-        let decimals = (-step.log10().floor()).max(0.0) as usize;
-        let ticks: Vec<(f64, String)> = (first..=last)
-            .map(|i| {
-                let value = i as f64 * step;
-                (value, format!("{value:.decimals$}").replace('-', "−"))
-            })
-            .collect();
+        let ticks = ticks(first, last, step);
         let (low, high) = (first as f64 * step, last as f64 * step);
-        let broken = if zero && low > 0.0 { axis_from(label, &ticks[0].1) } else { label.to_owned() };
-        Self { label: broken, low, high, ticks, grid: true }
+        let label = if zero && low > 0.0 { axis_from(label, &ticks[0].1) } else { label.to_owned() };
+        Self { label, low, high, ticks, grid: true }
+    }
+
+    /// A linear axis that ends where the values end: for what runs along the paper, such as steps.
+    pub(crate) fn tight(label: &str, values: impl IntoIterator<Item = f64>) -> Self {
+        let (low, high) = extent(values);
+        let high = if high > low { high } else { low + 1.0 };
+        let low = if low > 0.0 && low < 0.2 * high { 0.0 } else { low };
+        let step = round_step((high - low) / 5.0);
+        let ticks = ticks((low / step - 1e-9).ceil() as i64, (high / step + 1e-9).floor() as i64, step);
+        Self { label: label.to_owned(), low, high, ticks, grid: true }
     }
 
     /// A logarithmic axis: positions are `log10` of the values.
@@ -151,6 +154,14 @@ impl ValueFormatter<f64> for Scale {
     fn format_ext(&self, value: &f64) -> String {
         self.ticks.iter().find(|(at, _)| (at - value).abs() < 1e-9).map_or_else(String::new, |(_, t)| t.clone())
     }
+}
+
+fn ticks(first: i64, last: i64, step: f64) -> Vec<(f64, String)> {
+    let decimals = (-step.log10().floor()).max(0.0) as usize;
+    let text = |value: f64| {
+        if step >= 1000.0 { short_number(value) } else { format!("{value:.decimals$}").replace('-', "−") }
+    };
+    (first..=last).map(|i| i as f64 * step).map(|value| (value, text(value))).collect()
 }
 
 /// "F1 (points)" → "F1 (points, axis from 60)".
@@ -256,7 +267,7 @@ impl Plot {
     /// Draws frame and legend, and lets `content` draw into the chart.
     pub(crate) fn draw(&self, content: impl FnOnce(&mut Chart<'_, '_>) -> Outcome) -> Result<Scene, Error> {
         let keys = self.legend_rows();
-        let legend_height = keys.len() as f64 * 1.5 * TICK;
+        let legend_height = if keys.is_empty() { 0.0 } else { (keys.len() as f64 * 1.5 + 0.4) * TICK };
         let mut scene = Scene {
             width: self.width,
             height: self.height + legend_height,
@@ -307,7 +318,7 @@ impl Plot {
             .y_label_area_size(pixels(widest(&self.y) + 2.4 + label_room(&self.y)))
             .build_cartesian_2d(self.x.scale(), self.y.scale())?;
         // The grid first, so that the axes lie on top.
-        let grid = GRID.stroke_width(pixels(0.12) as u32);
+        let grid = RGBColor(GRID.0, GRID.1, GRID.2).stroke_width(pixels(0.12) as u32);
         let (x, y) = (&self.x, &self.y);
         let upright = x.ticks.iter().filter(|_| x.grid).map(|(at, _)| [(*at, y.low), (*at, y.high)]);
         let level = y.ticks.iter().filter(|_| y.grid).map(|(at, _)| [(x.low, *at), (x.high, *at)]);

@@ -1,12 +1,13 @@
 //! Arms side by side on every dataset: mean, deviation, and every seed.
 
-use plotters::style::BLACK;
 use polars::prelude::{Column as Series, NamedFrom as _};
 
 use super::chart::{Axis, Chart, Column, Key, Outcome, Plot, TICK, wrap};
 use super::{Figure, Points};
 use crate::Error;
-use crate::draw::style::{HAIRLINE, LINE, Look, Marker, Tag, Trace, solid};
+use crate::contrast::{interval, resamples};
+use crate::draw::scene::Colour;
+use crate::draw::style::{GRID, HAIRLINE, LINE, Look, Marker, Tag, Trace, solid};
 use crate::frame::frame;
 use crate::view::View;
 
@@ -18,7 +19,8 @@ struct Slot {
     /// Data coordinate: datasets are one unit wide.
     x: f64,
     mean: f64,
-    deviation: Option<f64>,
+    /// 95 % interval.
+    interval: Option<(f64, f64)>,
     tag: Tag,
     seeds: Vec<(f64, Tag)>,
 }
@@ -27,6 +29,7 @@ pub(super) fn figure<'a>(view: &'a View<'a>) -> Result<Option<Figure<'a>>, Error
     let name = view.metric.kind.name();
     let mut points = Points::new(STEM);
     let mut slots: Vec<Slot> = Vec::new();
+    let resamples = resamples(view, view.groups().count());
     let mut tidy: Vec<(&str, &str, u64, f64)> = Vec::new();
     for (row, dataset, cells) in view.groups() {
         let (arm, data) = (view.rows[row].name.as_str(), view.datasets[dataset].as_str());
@@ -34,6 +37,7 @@ pub(super) fn figure<'a>(view: &'a View<'a>) -> Result<Option<Figure<'a>>, Error
         let Some(mean) = summary.mean else { continue };
         let scored: Vec<_> = cells.iter().copied().filter(|c| view.value(c).is_some()).collect();
         let spread = summary.deviation.map(|d| format!(" ± {d:.2}")).unwrap_or_default();
+        let interval = interval(view, &scored, resamples);
         let label = format!("{arm} on {data}: {name} {mean:.2}{spread} (n = {}/{})", summary.n(), summary.expected);
         let tag = points.name(&[arm, data], label, scored.clone());
         let mut seeds = Vec::new();
@@ -45,7 +49,7 @@ pub(super) fn figure<'a>(view: &'a View<'a>) -> Result<Option<Figure<'a>>, Error
             tidy.push((arm, data, cell.seed, value));
         }
         let x = dataset as f64 + (row as f64 + 1.0) / (view.rows.len() as f64 + 1.0);
-        slots.push(Slot { row, x, mean, deviation: summary.deviation, tag, seeds });
+        slots.push(Slot { row, x, mean, interval, tag, seeds });
     }
     if slots.is_empty() {
         return Ok(None);
@@ -60,8 +64,8 @@ pub(super) fn figure<'a>(view: &'a View<'a>) -> Result<Option<Figure<'a>>, Error
         ],
     )?;
     let caption = format!(
-        "{name} of every arm on every dataset. Filled markers are means over seeds, whiskers one sample deviation (from \
-         three seeds on), open markers single seeds. Signature: {}.",
+        "{name} of every arm on every dataset. Filled markers are means over seeds, whiskers 95 % intervals \
+         (hierarchical bootstrap over seeds and sentences), open markers single seeds. Signature: {}.",
         view.signature()
     );
     let title = format!("{name} by arm and dataset");
@@ -69,8 +73,8 @@ pub(super) fn figure<'a>(view: &'a View<'a>) -> Result<Option<Figure<'a>>, Error
         let (title, caption) = (title.clone(), caption.clone());
         move |column: Column| {
             let values = slots.iter().flat_map(|s| {
-                let d = s.deviation.unwrap_or(0.0);
-                s.seeds.iter().map(|(v, _)| *v).chain([s.mean - d, s.mean + d])
+                let (low, high) = s.interval.unwrap_or((s.mean, s.mean));
+                s.seeds.iter().map(|(v, _)| *v).chain([low, high])
             });
             let room = (column.width() - 14.0) / view.datasets.len() as f64;
             let names: Vec<String> = view.datasets.iter().map(|d| wrap(d, room - 1.0, TICK)).collect();
@@ -94,10 +98,8 @@ pub(super) fn figure<'a>(view: &'a View<'a>) -> Result<Option<Figure<'a>>, Error
 
 fn draw_slots(chart: &mut Chart<'_, '_>, slots: &[Slot], datasets: usize) -> Outcome {
     let (low, high) = (chart.y_range().start, chart.y_range().end);
-    let _ = BLACK;
     let between = (1..datasets).map(|i| vec![(i as f64, low), (i as f64, high)]);
-    let grey = crate::draw::scene::Colour { rgb: (200, 200, 200), alpha: 1.0 };
-    chart.draw_series(between.map(|ends| Trace::new(ends, solid(grey, HAIRLINE))))?;
+    chart.draw_series(between.map(|ends| Trace::new(ends, solid(Colour { rgb: GRID, alpha: 1.0 }, HAIRLINE))))?;
     for slot in slots {
         let look = Look::of(slot.row);
         let beside = slot.x + 0.025;
@@ -108,8 +110,8 @@ fn draw_slots(chart: &mut Chart<'_, '_>, slots: &[Slot], datasets: usize) -> Out
             filled: false,
             tag: Some(tag.clone()),
         }))?;
-        if let Some(deviation) = slot.deviation {
-            let ends = vec![(slot.x, slot.mean - deviation), (slot.x, slot.mean + deviation)];
+        if let Some((low, high)) = slot.interval {
+            let ends = vec![(slot.x, low), (slot.x, high)];
             chart.draw_series([Trace::new(ends, solid(look.colour, LINE))])?;
         }
         let tag = Some(slot.tag.clone());

@@ -87,7 +87,7 @@ pub(super) fn figure<'a>(view: &'a View<'a>) -> Result<Option<Figure<'a>>, Error
                 description: caption.clone(),
                 width: column.width(),
                 height: 52.0,
-                x: Axis::linear("Step", all().map(|p| p.0), true),
+                x: Axis::tight("Step", all().map(|p| p.0)),
                 y: Axis::linear("Loss (nats per token)", all().map(|p| p.1), true),
                 legend: rows.iter().map(key).collect(),
             };

@@ -1,8 +1,16 @@
 //! Figures: each kind selects its data, names its points and draws itself at a given width.
 
+mod calibration;
 mod chart;
 mod comparison;
+mod confusion;
+mod fit;
+mod forest;
+mod heat;
+mod left_out;
 mod loss;
+mod plane;
+mod relation;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +19,7 @@ use polars::prelude::DataFrame;
 pub(crate) use chart::Column;
 
 use crate::Error;
+use crate::contrast::Contrast;
 use crate::draw::scene::Scene;
 use crate::draw::style::Tag;
 use crate::escape::slug;
@@ -70,9 +79,15 @@ impl<'a> Points<'a> {
 }
 
 /// Every figure that the input has data for.
-pub(crate) fn all<'a>(view: &'a View<'a>) -> Result<Vec<Figure<'a>>, Error> {
+pub(crate) fn all<'a>(view: &'a View<'a>, contrasts: &'a [Contrast]) -> Result<Vec<Figure<'a>>, Error> {
     let mut figures = Vec::new();
     figures.extend(comparison::figure(view)?);
+    figures.extend(forest::figure(view, contrasts)?);
+    figures.extend(relation::figures(view)?);
+    figures.extend(plane::figure(view)?);
+    figures.extend(left_out::figure(view)?);
+    figures.extend(confusion::figures(view)?);
+    figures.extend(calibration::figure(view)?);
     figures.extend(loss::figure(view)?);
     Ok(figures)
 }

@@ -2,33 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use inerd_text::{Entity, Prediction, Sentence, Span};
+use inerd_text::{Prediction, Sentence, Span};
 use serde::Serialize;
 
+use crate::outcome::{Outcome, compare};
 use crate::view::View;
-
-/// What became of a prediction. The order is the page's code for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(into = "u8")]
-pub(crate) enum Outcome {
-    Correct,
-    /// The right place, another type.
-    WrongType,
-    /// The right type, overlapping the right place.
-    Boundary,
-    /// Another type, overlapping.
-    Both,
-    /// Nothing there in gold.
-    Spurious,
-    /// No place in the text.
-    NotInText,
-}
-
-impl From<Outcome> for u8 {
-    fn from(outcome: Outcome) -> Self {
-        outcome as Self
-    }
-}
 
 #[derive(Debug, Serialize)]
 pub(super) struct Browser {
@@ -109,18 +87,21 @@ pub(super) fn browser(view: &View<'_>, with_text: bool) -> Option<Browser> {
             }
         });
         let sentences = sentences.collect();
-        datasets.push(Dataset { name: name.clone(), text, sentences, arms: answered.into_iter().map(|(a, _)| a).collect() });
+        datasets.push(Dataset {
+            name: name.clone(),
+            text,
+            sentences,
+            arms: answered.into_iter().map(|(a, _)| a).collect(),
+        });
     }
     (!datasets.is_empty()).then_some(Browser { types: types.names, datasets })
 }
 
 fn answer(sentence: &Sentence, predictions: &[Prediction], offsets: Offsets<'_>, types: &mut Types) -> Answer {
-    let (outcomes, missed) = compare(&sentence.entities, predictions);
-    let exact = missed.is_empty()
-        && outcomes.iter().all(|o| *o == Outcome::Correct)
-        && predictions.len() == sentence.entities.len();
+    let comparison = compare(&sentence.entities, predictions);
+    let (exact, missed) = (comparison.exact(sentence.entities.len()), comparison.missed);
     let mut answer = Answer { placed: Vec::new(), unplaced: Vec::new(), missed, exact };
-    for (prediction, outcome) in predictions.iter().zip(outcomes) {
+    for (prediction, (outcome, _)) in predictions.iter().zip(comparison.outcomes) {
         let kind = types.id(&prediction.kind);
         let confidence = prediction.confidence.map(|c| (100.0 * c).round().clamp(0.0, 100.0) as u8);
         match prediction.span.filter(|span| span.of(offsets.text).is_some()) {
@@ -135,40 +116,6 @@ fn answer(sentence: &Sentence, predictions: &[Prediction], offsets: Offsets<'_>,
         }
     }
     answer
-}
-
-/// What became of every prediction, and the gold entities that nothing overlaps. A gold entity is matched exactly at
-/// most once: of two equal predictions the second one is spurious.
-pub(crate) fn compare(gold: &[Entity], predictions: &[Prediction]) -> (Vec<Outcome>, Vec<usize>) {
-    let mut taken = vec![false; gold.len()];
-    let mut outcomes: Vec<Option<Outcome>> = predictions
-        .iter()
-        .map(|p| {
-            let Some(span) = p.span else { return Some(Outcome::NotInText) };
-            let found = (0..gold.len()).find(|&i| !taken[i] && gold[i].span == span && gold[i].kind == p.kind)?;
-            taken[found] = true;
-            Some(Outcome::Correct)
-        })
-        .collect();
-    let mut touched = taken.clone();
-    for (outcome, prediction) in outcomes.iter_mut().zip(predictions) {
-        let (None, Some(span)) = (&outcome, prediction.span) else { continue };
-        let open = || (0..gold.len()).filter(|&i| !taken[i]);
-        let same_place = open().find(|&i| gold[i].span == span);
-        let overlap = |kind: bool| open().find(|&i| gold[i].span.overlaps(span) && (gold[i].kind == prediction.kind) == kind);
-        let (found, what) = match (same_place, overlap(true), overlap(false)) {
-            (Some(i), ..) => (Some(i), Outcome::WrongType),
-            (None, Some(i), _) => (Some(i), Outcome::Boundary),
-            (None, None, Some(i)) => (Some(i), Outcome::Both),
-            (None, None, None) => (None, Outcome::Spurious),
-        };
-        if let Some(i) = found {
-            touched[i] = true;
-        }
-        *outcome = Some(what);
-    }
-    let outcomes = outcomes.into_iter().map(|o| o.unwrap_or(Outcome::Spurious)).collect();
-    (outcomes, (0..gold.len()).filter(|&i| !touched[i]).collect())
 }
 
 #[derive(Debug, Default)]
@@ -208,39 +155,6 @@ impl Offsets<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn predicted(kind: &str, span: Option<(usize, usize)>) -> Prediction {
-        Prediction {
-            kind: kind.into(),
-            surface: "x".into(),
-            span: span.map(|(s, e)| Span::new(s, e)),
-            confidence: None,
-        }
-    }
-
-    #[test]
-    fn every_outcome_is_told_apart() {
-        let gold = [
-            Entity::new("Person", 0, 3),
-            Entity::new("Person", 10, 20),
-            Entity::new("Location", 30, 40),
-            Entity::new("Location", 50, 60),
-            Entity::new("Location", 70, 80),
-        ];
-        let predictions = [
-            predicted("Person", Some((0, 3))),
-            predicted("Location", Some((10, 20))),
-            predicted("Location", Some((30, 35))),
-            predicted("Person", Some((50, 55))),
-            predicted("Person", Some((90, 95))),
-            predicted("Person", None),
-            predicted("Person", Some((0, 3))),
-        ];
-        use Outcome::*;
-        let (outcomes, missed) = compare(&gold, &predictions);
-        assert_eq!(outcomes, [Correct, WrongType, Boundary, Both, Spurious, NotInText, Spurious]);
-        assert_eq!(missed, [4]);
-    }
 
     #[test]
     fn offsets_are_the_browsers_where_it_has_the_text() {

@@ -27,16 +27,15 @@ pub(super) fn render(table: &Table) -> String {
         let entries: Vec<String> = row.iter().zip(&table.columns).map(|(e, c)| entry(e, c.kind)).collect();
         let _ = writeln!(out, "{} \\\\", entries.join(" & "));
     }
-    out += "\\bottomrule\n";
-    let width: usize = table.columns.iter().map(|c| if c.kind == Kind::Numbers { 2 } else { 1 }).sum();
-    for note in &table.notes {
-        let _ = writeln!(
-            out,
-            "\\multicolumn{{{width}}}{{@{{}}p{{0.9\\linewidth}}@{{}}}}{{\\footnotesize {}}} \\\\",
-            escape(note)
-        );
+    out += "\\bottomrule\n\\end{tabular}\n";
+    if !table.notes.is_empty() {
+        // Beneath the table, not in it: a note would stretch the last column.
+        out += "\n\\smallskip\n\\begin{minipage}{\\linewidth}\\footnotesize\n";
+        for note in &table.notes {
+            let _ = writeln!(out, "{}\\par", escape(note));
+        }
+        out += "\\end{minipage}\n";
     }
-    out += "\\end{tabular}\n";
     out
 }
 
@@ -44,7 +43,8 @@ fn entry(entry: &Entry, kind: Kind) -> String {
     let ranked = |text: &str| match entry.rank {
         // `\textbf` does not reach into maths, where the ± stands.
         Rank::Best => format!("\\textbf{{{text}}}"),
-        Rank::Second => format!("\\underline{{{text}}}"),
+        // The phantom gives both halves of a number the same depth, and so one line under them.
+        Rank::Second => format!("\\underline{{{text}\\vphantom{{$\\pm$}}}}"),
         Rank::Other => text.to_owned(),
     };
     let mark =

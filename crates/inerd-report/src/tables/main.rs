@@ -4,10 +4,11 @@ use polars::prelude::{Column, NamedFrom as _};
 
 use super::{Entry, Heading, Rank, Table};
 use crate::Error;
+use crate::contrast::{Contrast, METHOD};
 use crate::frame::frame;
 use crate::view::{Summary, View};
 
-pub(super) fn table(view: &View<'_>) -> Result<Table, Error> {
+pub(super) fn table(view: &View<'_>, contrasts: &[Contrast]) -> Result<Table, Error> {
     let summaries: Vec<Vec<Summary>> = (0..view.rows.len())
         .map(|row| (0..view.datasets.len()).map(|dataset| view.summary(row, dataset)).collect())
         .collect();
@@ -20,6 +21,12 @@ pub(super) fn table(view: &View<'_>) -> Result<Table, Error> {
     for dataset in 0..view.datasets.len() {
         rank(&mut rows, dataset + 1, &summaries, dataset);
     }
+    for contrast in contrasts {
+        let entry = rows.get_mut(contrast.row).and_then(|entries| entries.get_mut(contrast.dataset + 1));
+        if let (Some(entry), Some(test), false) = (entry, &contrast.test, contrast.incomplete) {
+            test.mark().clone_into(&mut entry.mark);
+        }
+    }
 
     let experiment = &view.input.experiment;
     let mut notes = vec![format!(
@@ -28,6 +35,12 @@ pub(super) fn table(view: &View<'_>) -> Result<Table, Error> {
         view.metric.convention,
         experiment.seeds.len()
     )];
+    if contrasts.iter().any(|c| c.test.is_some()) {
+        notes.push(format!(
+            "Marks are differences to {}. {METHOD}",
+            experiment.baseline.as_deref().unwrap_or("the baseline")
+        ));
+    }
     notes.extend(missing_notes(view, &summaries));
     notes.push(format!("Signature: {}.", view.signature()));
     if !view.input.provenance.commit.is_empty() {

@@ -1,13 +1,18 @@
 //! Tables: one model, rendered as Markdown, LaTeX and HTML; the numbers behind it as CSV and Parquet.
 
+mod contrasts;
 mod hallucination;
+mod html;
 mod latex;
 mod main;
 mod markdown;
+mod measures;
+mod per_type;
 
 use polars::prelude::DataFrame;
 
 use crate::Error;
+use crate::contrast::Contrast;
 use crate::view::View;
 
 #[derive(Debug)]
@@ -90,14 +95,25 @@ impl Table {
         markdown::render(self)
     }
 
+    pub(crate) fn html(&self) -> String {
+        html::render(self)
+    }
+
     pub(crate) fn latex(&self) -> String {
         latex::render(self)
     }
 }
 
 /// Every table that the input has data for.
-pub(crate) fn all(view: &View<'_>) -> Result<Vec<Table>, Error> {
-    let mut tables = vec![main::table(view)?];
+pub(crate) fn all(view: &View<'_>, contrasts: &[Contrast]) -> Result<Vec<Table>, Error> {
+    let mut tables = vec![main::table(view, contrasts)?];
+    tables.extend(contrasts::table(view, contrasts)?);
+    tables.extend(per_type::table(view)?);
     tables.extend(hallucination::table(view)?);
+    tables.extend(measures::errors(view)?);
+    tables.extend(measures::slices(view)?);
+    tables.extend(measures::conventions(view)?);
+    tables.extend(measures::masks(view)?);
+    tables.extend(measures::cost(view)?);
     Ok(tables)
 }

@@ -1,36 +1,82 @@
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use inerd_report::{Options, ReportInput, write_report};
+use inerd_report::{Options, ReportInput, write_overview, write_report};
 
 use crate::fixture;
 
 /// File name → bytes.
-pub(crate) fn report(input: &ReportInput) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn report(input: &ReportInput, options: Options) -> BTreeMap<String, Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
-    let paths = write_report(input, folder.path(), Options::default()).unwrap();
+    let paths = write_report(input, folder.path(), options).unwrap();
     let name = |path: &Path| path.strip_prefix(folder.path()).unwrap().display().to_string();
     paths.iter().map(|p| (name(p), std::fs::read(p).unwrap())).collect()
 }
 
-fn text(files: &BTreeMap<String, Vec<u8>>, name: &str) -> String {
+pub(crate) fn text(files: &BTreeMap<String, Vec<u8>>, name: &str) -> String {
     String::from_utf8(files[name].clone()).unwrap()
 }
 
+const TABLES: [&str; 9] =
+    ["main", "contrasts", "per-type", "hallucination", "errors", "slices", "conventions", "mask-audit", "cost"];
+
 #[test]
-fn the_main_table_shows_mean_deviation_and_what_is_missing() {
-    let files = report(&fixture::experiment());
-    insta::assert_snapshot!(text(&files, "main.md"));
-    insta::assert_snapshot!(text(&files, "main.tex"));
-    insta::assert_snapshot!(text(&files, "main.csv"));
-    insta::assert_snapshot!(text(&files, "hallucination.md"));
+fn every_table() {
+    let files = report(&fixture::experiment(), Options::default());
+    for table in TABLES {
+        insta::assert_snapshot!(format!("{table}.md"), text(&files, &format!("{table}.md")));
+        let data: Vec<String> = text(&files, &format!("{table}.csv")).lines().take(8).map(str::to_owned).collect();
+        insta::assert_snapshot!(format!("{table}.csv"), data.join("\n"));
+        assert_eq!(&files[&format!("{table}.parquet")][..4], b"PAR1");
+    }
+    for table in ["main", "contrasts", "hallucination"] {
+        insta::assert_snapshot!(format!("{table}.tex"), text(&files, &format!("{table}.tex")));
+    }
+    let markdown: Vec<&String> = files.keys().filter(|n| n.ends_with(".tex")).collect();
+    assert_eq!(markdown.len(), TABLES.len(), "a table without a snapshot: {markdown:?}");
+}
+
+const FIGURES: [&str; 11] = [
+    "calibration",
+    "comparison",
+    "confusion-free",
+    "confusion-one-out-left-out-beta",
+    "forest",
+    "leave-one-out",
+    "loss",
+    "masks",
+    "scaling",
+    "scaling-hallucination",
+    "types",
+];
+
+#[test]
+fn every_figure() {
+    let files = report(&fixture::gallery(), Options::default());
+    let drawn: Vec<&str> =
+        files.keys().filter_map(|n| n.strip_suffix(".svg")).filter(|n| !n.ends_with("-wide")).collect();
+    assert_eq!(drawn, FIGURES);
+    for figure in FIGURES {
+        // The outlines of text are the font's; what the text says stays.
+        insta::with_settings!({ filters => vec![(r#"(aria-label="[^"]*") d="[^"]*""#, "$1")] }, {
+            insta::assert_snapshot!(format!("{figure}.svg"), text(&files, &format!("{figure}.svg")));
+        });
+        for width in ["", "-wide"] {
+            assert_eq!(&files[&format!("{figure}{width}.png")][1..4], b"PNG");
+            assert_eq!(&files[&format!("{figure}{width}.pdf")][..5], b"%PDF-");
+            assert!(!text(&files, &format!("{figure}{width}.svg")).contains("<text"), "text is outlines");
+        }
+        assert_eq!(&files[&format!("{figure}.parquet")][..4], b"PAR1");
+        assert!(text(&files, &format!("{figure}.csv")).lines().count() > 1);
+    }
 }
 
 #[test]
 fn the_same_input_gives_the_same_bytes() {
     let input = fixture::experiment();
-    let (first, second) = (report(&input), report(&input));
-    assert!(first.len() > 20, "{:?}", first.keys());
+    let (first, second) = (report(&input, Options::default()), report(&input, Options::default()));
+    assert!(first.len() > 60, "{:?}", first.keys());
     for (name, bytes) in &first {
         assert!(*bytes == second[name], "{name} differs between two runs");
     }
@@ -42,7 +88,84 @@ fn nothing_run_yet_is_a_report_too() {
     for cell in &mut input.cells {
         *cell = fixture::missing(&cell.arm, &cell.dataset, cell.seed, "not run yet");
     }
-    let files = report(&input);
+    let files = report(&input, Options::default());
     assert!(text(&files, "main.md").contains("0/3 seeds"));
-    assert!(report(&ReportInput { cells: vec![], ..input }).contains_key("report.md"));
+    assert!(text(&files, "report.md").contains("**Open.**"));
+    assert!(report(&ReportInput { cells: vec![], ..input }, Options::default()).contains_key("index.html"));
+}
+
+#[test]
+fn text_stays_out_of_what_is_handed_on() {
+    let mut input = fixture::experiment();
+    // The two datasets must be told apart by their text.
+    for sentence in &mut input.gold[1].sentences {
+        sentence.text = sentence.text.replace("Rome", "Oslo");
+    }
+    let with = report(&input, Options { with_text: true });
+    assert!(text(&with, "index.html").contains("Oslo") && text(&with, "index.html").contains("Rome"));
+    let without = report(&input, Options { with_text: false });
+    for (name, bytes) in &without {
+        let holds = |words: &[u8]| bytes.windows(words.len()).any(|w| w == words);
+        assert!(!holds(b"Oslo"), "{name} holds text that may not be published");
+    }
+    assert!(text(&without, "index.html").contains("Rome"), "our own corpora may be shown");
+    assert!(text(&without, "index.html").contains("beta/test/0"), "ids stay");
+}
+
+#[test]
+fn data_never_become_markup() {
+    let mut input = fixture::experiment();
+    let evil = "</script><script>alert('x')</script><img src=x onerror=alert(1)>";
+    input.experiment.question = evil.into();
+    input.experiment.name = format!("a {evil}");
+    for cell in &mut input.cells {
+        if cell.arm == "merged" {
+            cell.arm = evil.into();
+        }
+    }
+    for (name, bytes) in report(&input, Options::default()) {
+        if name.ends_with(".html") || name.ends_with(".svg") {
+            let page = String::from_utf8(bytes).unwrap();
+            assert!(!page.contains("<script>alert") && !page.contains("<img"), "{name}");
+            assert_eq!(page.matches("<script").count(), if name.ends_with(".html") { 2 } else { 0 }, "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_overview_lists_every_report() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, input) in [("merging", fixture::experiment()), ("a & b", fixture::experiment())] {
+        write_report(&input, &folder.path().join(name), Options::default()).unwrap();
+    }
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    let page = std::fs::read_to_string(write_overview(folder.path()).unwrap()).unwrap();
+    assert!(page.contains("href=\"merging/index.html\"") && page.contains("href=\"a%20%26%20b/index.html\""), "{page}");
+    assert!(page.contains("<td class=\"number\">14/18</td>"), "{page}");
+    std::fs::write(folder.path().join("merging/report.json"), "{").unwrap();
+    let error = write_overview(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("report.json"), "{error}");
+}
+
+/// 100 cells of 5 stages. The promise is 5 s for the optimised program; an unoptimised one on a busy machine gets time.
+#[test]
+fn a_report_of_500_stages_is_quick() {
+    let mut input = fixture::experiment();
+    let template = input.cells[0].clone();
+    input.cells.clear();
+    input.experiment.seeds = (1..=5).collect();
+    for (arm, dataset) in (0..10).flat_map(|arm| ["alpha", "beta"].map(|d| (arm, d))) {
+        for seed in 1..=5 {
+            let mut cell = template.clone();
+            cell.arm = if arm == 0 { "individual".into() } else { format!("arm {arm}") };
+            (cell.dataset, cell.seed) = (dataset.into(), seed);
+            cell.stages.push(cell.stages[0].clone());
+            input.cells.push(cell);
+        }
+    }
+    assert_eq!(input.cells.iter().map(|c| c.stages.len()).sum::<usize>(), 500);
+    let start = Instant::now();
+    report(&input, Options::default());
+    let limit = Duration::from_secs(if cfg!(debug_assertions) { 60 } else { 5 });
+    assert!(start.elapsed() < limit, "{:?}", start.elapsed());
 }

@@ -1,4 +1,7 @@
-//! Reports of a fixture whose numbers are known by hand.
+//! Reports of fixtures whose numbers are known by hand.
 
+mod browser;
 mod files;
 mod fixture;
+mod latex;
+mod points;

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use inerd_decoding::{Automaton, Codec, RuleSettings, State};
-use inerd_experiment::{Format, GenerateStage, Granularity, Rules, Strategy, Style, TokenizerRef, TypeSet, Weights};
+use inerd_decoding::{Automaton, Codec, EntityOrder, FormatSettings, Layout, RuleSettings, State, TypeNames};
+use inerd_experiment::{
+    Format, GenerateStage, Granularity, Order, Rules, Strategy, Style, TokenizerRef, TypeSet, Verbalise, Weights,
+};
 use inerd_lm::{Allowed, Constraint, LanguageModel, Request, Settings, Tokenizer, generate};
 use inerd_text::{Generation, Schema, Sentence};
 
@@ -43,12 +45,15 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &GenerateStage) -> Result<(), Error
     let codec = codec(&tokenizer, &stage.format, Schema::union(&schemas))?;
     let answering = Answering {
         model: &model,
+        tokenizer: &tokenizer,
         codec: &codec,
         rules: rules(&settings.rules, settings.granularity)?,
         max_new_tokens: settings.max_new_tokens,
         batch: settings.batch,
     };
-    let generations = answering.answer(job, &sentences)?;
+    let (context, total) = (job.context, sentences.len());
+    let mut progress = |done| job.progress("sentence", done, total, "generating".to_owned());
+    let generations = answering.answer(&sentences, context, &mut progress)?;
     job.fact("sentences", sentences.len() as f64);
     job.fact("tokens", generations.iter().map(|g| g.tokens).sum::<usize>() as f64);
     job.write_json_lines(GENERATIONS, &generations)
@@ -57,6 +62,7 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &GenerateStage) -> Result<(), Error
 /// A model with everything it needs to answer sentences.
 pub(crate) struct Answering<'a> {
     pub(crate) model: &'a LanguageModel,
+    pub(crate) tokenizer: &'a Arc<Tokenizer>,
     pub(crate) codec: &'a Codec,
     pub(crate) rules: inerd_decoding::Rules,
     pub(crate) max_new_tokens: usize,
@@ -64,37 +70,43 @@ pub(crate) struct Answering<'a> {
 }
 
 impl Answering<'_> {
-    /// Answers in the order of the sentences. A request to stop ends it between two batches.
-    pub(crate) fn answer(&self, job: &mut Job<'_>, sentences: &[Sentence]) -> Result<Vec<Generation>, Error> {
-        let context = self.model.config.context();
+    /// Answers in the order of the sentences; `progress` hears how many are done. A request to stop ends it between two
+    /// batches.
+    pub(crate) fn answer(
+        &self,
+        sentences: &[Sentence],
+        context: &Context,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Vec<Generation>, Error> {
+        let room = self.model.config.context();
         let mut requests = Vec::with_capacity(sentences.len());
         for sentence in sentences {
             let prompt = self.codec.prompt(&sentence.text);
-            if prompt.len() >= context {
-                return Err(Error::SentenceTooLong { id: sentence.id.clone(), length: prompt.len() + 1, context });
+            if prompt.len() >= room {
+                let (id, length) = (sentence.id.clone(), prompt.len() + 1);
+                return Err(Error::SentenceTooLong { id, length, context: room });
             }
             let automaton = self.codec.automaton(&sentence.text, &self.rules);
-            requests.push(Request { prompt, constraint: Box::new(Masked::new(automaton)) });
+            let constraint = Box::new(Masked::new(automaton, Arc::clone(self.tokenizer)));
+            requests.push(Request { prompt, constraint });
         }
         let settings = Settings {
             batch: self.batch,
             max_new_tokens: self.max_new_tokens,
             end_of_sequence: self.codec.tokenizer().eos(),
         };
-        let total = requests.len();
-        let mut outputs = Vec::with_capacity(total);
+        let mut outputs = Vec::with_capacity(requests.len());
         // Chunks are large enough for like lengths to meet, and small enough for a stop to be heard.
         let chunk = (self.batch * 8).max(1);
         while !requests.is_empty() {
-            if job.context.stop.load(Ordering::Relaxed) {
+            if context.stop.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
             let rest = requests.split_off(chunk.min(requests.len()));
             let current = std::mem::replace(&mut requests, rest);
             let before = outputs.len();
-            let device = job.context.device.clone();
-            let mut progress = |done: usize| job.progress("sentence", before + done, total, "generating".to_owned());
-            outputs.extend(generate(self.model, current, settings, &device, &mut progress)?);
+            let mut tell = |done: usize| progress(before + done);
+            outputs.extend(generate(self.model, current, settings, &context.device, &mut tell)?);
         }
         Ok(sentences
             .iter()
@@ -119,12 +131,13 @@ struct Masked {
     automaton: Automaton,
     state: State,
     scratch: Vec<u32>,
+    vocabulary: Arc<Tokenizer>,
 }
 
 impl Masked {
-    fn new(automaton: Automaton) -> Self {
+    fn new(automaton: Automaton, vocabulary: Arc<Tokenizer>) -> Self {
         let state = automaton.start();
-        Self { automaton, state, scratch: Vec::new() }
+        Self { automaton, state, scratch: Vec::new(), vocabulary }
     }
 }
 
@@ -138,35 +151,66 @@ impl Constraint for Masked {
     }
 
     fn forced(&mut self, run: &mut Vec<u32>) {
-        self.automaton.forced(&self.state, run);
+        // Rules that may give way must be asked at every step: nothing is certain beforehand.
+        if !self.watches_free_choice() {
+            self.automaton.forced(&self.state, run);
+        }
     }
 
     fn advance(&mut self, token: u32) {
-        // Generation feeds back allowed tokens only.
+        // A token that the rules gave way to leaves the automaton where it is, as in the authors' code.
         let accepted = self.automaton.advance(&mut self.state, token);
-        debug_assert!(accepted.is_ok(), "the automaton refused a token that it had allowed");
+        debug_assert!(accepted.is_ok() || self.watches_free_choice(), "the automaton refused what it had allowed");
+    }
+
+    fn watches_free_choice(&self) -> bool {
+        self.automaton.masked_score().is_finite()
+    }
+
+    fn gives_way_to(&self, token: u32) -> bool {
+        self.automaton.is_bypassed(token, self.vocabulary.token_bytes(token))
     }
 }
 
 pub(crate) fn codec(tokenizer: &Arc<Tokenizer>, format: &Format, schema: Schema) -> Result<Codec, Error> {
-    let plain = format.style == Style::TypeFirst && !format.type_list && !format.dataset_cue;
-    if !plain {
-        return Err(Error::Unsupported("only the paper's answer format is there yet".to_owned()));
+    if format.dataset_cue || format.special_tokens || format.verbalise == Verbalise::Described {
+        return Err(Error::Unsupported(
+            "`format.dataset_cue`, `special_tokens` and `verbalise = \"described\"` are not there yet".to_owned(),
+        ));
     }
     let settings = inerd_decoding::FormatSettings {
+        layout: match format.style {
+            Style::TypeFirst => Layout::Paper,
+            Style::ContentFirst => Layout::ContentFirst,
+            Style::Inline => Layout::Inline,
+            Style::Json => Layout::Json,
+        },
         combine: format.combine.clone(),
+        // The codec puts spaces around separators by itself, where the tokenizer wants them.
         tcs: format.type_separator.trim().to_owned(),
         es: format.entity_separator.trim().to_owned(),
-        ..Default::default()
+        entity_order: match format.order {
+            Order::Text => EntityOrder::Text,
+            Order::Type => EntityOrder::Type,
+            Order::Random => EntityOrder::Random,
+        },
+        type_names: match format.verbalise {
+            Verbalise::Symbols => TypeNames::Symbols,
+            // Cards give natural words already.
+            Verbalise::Raw | Verbalise::Normalised | Verbalise::Described => TypeNames::Raw,
+        },
+        types_in_prompt: format.type_list,
+        ..FormatSettings::default()
     };
     Ok(Codec::new(Arc::new(Vocabulary(Arc::clone(tokenizer))), settings, schema)?)
 }
 
 pub(crate) fn rules(names: &Rules, granularity: Granularity) -> Result<inerd_decoding::Rules, Error> {
-    if granularity == Granularity::Text {
-        return Err(Error::Unsupported("`generate.granularity = \"text\"` is not there yet".to_owned()));
-    }
-    RuleSettings::new(names.iter()).map(|r| r.rules()).map_err(|e| Error::Unsupported(e.to_string()))
+    let rules = RuleSettings::new(names.iter()).map_err(|e| Error::Unsupported(e.to_string()))?.rules();
+    Ok(rules.at(match granularity {
+        Granularity::Token => inerd_decoding::Granularity::Token,
+        Granularity::Text => inerd_decoding::Granularity::Text,
+    }))
 }
 
 pub(crate) fn tokenizer(context: &Context, tokenizer: &TokenizerRef) -> Result<Arc<Tokenizer>, Error> {

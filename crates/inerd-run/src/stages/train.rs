@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use inerd_decoding::{Codec, Rules};
@@ -55,6 +56,7 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &TrainStage) -> Result<(), Error> {
     let mut hooks = Watch {
         job,
         training: &stage.settings,
+        tokenizer: Arc::clone(&tokenizer),
         codec: codec()?,
         valid_examples: self::examples(&codec()?, &valid, mask, longest).0,
         valid,
@@ -104,6 +106,8 @@ fn unsupported(training: &Training) -> Result<(), Error> {
         "`dropout`"
     } else if training.lora.mode == inerd_experiment::LoraMode::On {
         "`lora`"
+    } else if training.final_lr > 0.0 {
+        "`final_lr`"
     } else {
         return Ok(());
     };
@@ -210,6 +214,7 @@ fn settings(training: &Training, seed: u64) -> Settings {
 struct Watch<'a, 'b> {
     job: &'a mut Job<'b>,
     training: &'a Training,
+    tokenizer: Arc<Tokenizer>,
     codec: Codec,
     valid: Vec<Sentence>,
     valid_examples: Vec<Example>,
@@ -245,9 +250,18 @@ impl Hooks for Watch<'_, '_> {
             }
             ValidMetric::F1 => {
                 let rules = generate::rules(&valid.rules, Granularity::Token)?;
-                let (codec, max_new_tokens) = (&self.codec, valid.max_new_tokens);
-                let answering = Answering { model, codec, rules, max_new_tokens, batch: 32 };
-                let generations = answering.answer(self.job, &self.valid)?;
+                let answering = Answering {
+                    model,
+                    tokenizer: &self.tokenizer,
+                    codec: &self.codec,
+                    rules,
+                    max_new_tokens: valid.max_new_tokens,
+                    batch: 32,
+                };
+                let (context, total) = (self.job.context, self.valid.len());
+                let job = &mut *self.job;
+                let mut progress = |done| job.progress("sentence", done, total, "validating".to_owned());
+                let generations = answering.answer(&self.valid, context, &mut progress)?;
                 score_spans(&self.valid, &generations)?.micro.prf.f1
             }
         };

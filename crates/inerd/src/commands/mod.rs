@@ -1,6 +1,8 @@
 //! One file per command: arguments, one call into a room, output.
 
+mod data;
 mod plan;
+mod predict;
 mod report;
 mod run;
 mod score;
@@ -26,6 +28,10 @@ pub(crate) enum Command {
     Report(report::Arguments),
     /// Score any system's predictions by every convention.
     Score(score::Arguments),
+    /// Find the entities of new text with a trained model.
+    Predict(predict::Arguments),
+    /// Datasets: list, fetch, check, count, convert, add your own.
+    Data(data::Arguments),
 }
 
 impl Command {
@@ -35,6 +41,8 @@ impl Command {
             Self::Plan(arguments) => plan::run(arguments, global, output),
             Self::Report(arguments) => report::run(arguments, global, output),
             Self::Score(arguments) => score::run(&arguments, output),
+            Self::Predict(arguments) => predict::run(arguments, global, output),
+            Self::Data(arguments) => data::run(arguments, global, output),
         }
     }
 }
@@ -66,7 +74,12 @@ impl ExperimentArguments {
 }
 
 fn inputs(global: &Global, backend: Backend) -> FileInputs {
-    FileInputs { data_dir: global.data_dir.clone(), models_dir: global.models_dir.clone(), backend }
+    FileInputs {
+        data_dir: global.data_dir.clone(),
+        models_dir: global.models_dir.clone(),
+        texts_dir: global.texts_dir.clone(),
+        backend,
+    }
 }
 
 /// The exit code that belongs to an error of a run.

@@ -1,0 +1,175 @@
+//! How much there is to do in a stage: sentences and tokens, counted from the sizes of its inputs before anything runs.
+
+use serde::{Deserialize, Serialize};
+
+use crate::inputs::{Dataset, SplitSize, World};
+use crate::settings::{Model, ModelKind, Settings, Subset, TokenizerKind};
+
+/// The amount of work of a stage. A prediction's input; never part of an identity.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Work {
+    /// Sentences read, or written, or scored.
+    pub sentences: f64,
+    /// Tokens trained on: forward and backward.
+    pub trained: Range,
+    /// Tokens read by the model without learning: prompts.
+    pub prefilled: Range,
+    /// Tokens written by the model.
+    pub decoded: Range,
+    /// The largest number of tokens that is in the model at once.
+    pub tokens_at_once: f64,
+    pub model: ModelSize,
+    /// Forward and backward cost less: only adapters learn.
+    pub adapters: bool,
+    /// Models trained side by side.
+    pub copies: f64,
+    /// A size was unknown and was assumed.
+    pub assumed: bool,
+}
+
+/// A number between two bounds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Range {
+    pub fewest: f64,
+    pub most: f64,
+}
+
+impl Range {
+    pub fn exactly(number: f64) -> Self {
+        Self { fewest: number, most: number }
+    }
+
+    pub fn middle(self) -> f64 {
+        f64::midpoint(self.fewest, self.most)
+    }
+
+    pub(crate) fn times(self, factor: f64) -> Self {
+        Self { fewest: self.fewest * factor, most: self.most * factor }
+    }
+
+    pub(crate) fn times_range(self, other: Self) -> Self {
+        Self { fewest: self.fewest * other.fewest, most: self.most * other.most }
+    }
+
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self { fewest: self.fewest + other.fewest, most: self.most + other.most }
+    }
+}
+
+/// The size of a model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ModelSize {
+    pub parameters: f64,
+    pub layers: f64,
+    pub width: f64,
+    pub vocabulary: f64,
+    pub context: f64,
+}
+
+/// Parameters of a model from scratch, tied embeddings: `V d + C d + L (12 d² + 13 d) + 2 d` (GPT-2).
+pub fn scratch_parameters(model: &Model, vocabulary: usize) -> u64 {
+    let (v, d, c, l) = (vocabulary as u64, model.width as u64, model.context as u64, model.layers as u64);
+    let block = d.saturating_mul(d).saturating_mul(12).saturating_add(d.saturating_mul(13));
+    v.saturating_add(c).saturating_add(2).saturating_mul(d).saturating_add(l.saturating_mul(block))
+}
+
+/// Assumed where a dataset's size is unknown.
+const ASSUMED: SplitSize = SplitSize { sentences: 3000, words: 60_000, entities: 4500 };
+/// Words of an answer per entity: type name, separators, surface.
+const WORDS_PER_ENTITY: f64 = 5.0;
+/// Types of a dataset, where only a k-shot count is known.
+const ASSUMED_TYPES: f64 = 8.0;
+
+/// Sentences of one kind, and their lengths in tokens.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Sentences {
+    pub(crate) count: f64,
+    /// Tokens of a sentence.
+    pub(crate) prompt: f64,
+    /// Tokens of its gold answer.
+    pub(crate) answer: f64,
+    pub(crate) assumed: bool,
+}
+
+impl Sentences {
+    pub(crate) fn tokens(self) -> f64 {
+        self.prompt + self.answer
+    }
+
+    pub(crate) fn at_most(mut self, limit: Option<usize>) -> Self {
+        self.count = limit.map_or(self.count, |limit| self.count.min(limit as f64));
+        self
+    }
+}
+
+/// Tokens per word falls slowly with the vocabulary: 1.9 at 2,000, 1.55 at 8,000, 1.25 at 50,000 (English text).
+fn tokens_per_word(vocabulary: f64) -> f64 {
+    (3.43 - 0.2016 * vocabulary.max(2.0).ln()).clamp(1.15, 3.0)
+}
+
+/// A split of some datasets, capped per dataset.
+pub(crate) fn split<'d>(
+    datasets: impl IntoIterator<Item = Option<&'d Dataset>>,
+    part: impl Fn(&Dataset) -> SplitSize,
+    cap: Option<usize>,
+    vocabulary: f64,
+) -> Sentences {
+    let per_word = tokens_per_word(vocabulary);
+    let (mut count, mut words, mut entities, mut assumed) = (0.0, 0.0, 0.0, false);
+    for dataset in datasets {
+        let known = dataset.map(&part).filter(|size| size.sentences > 0);
+        let size = known.unwrap_or(ASSUMED);
+        assumed |= known.is_none();
+        let sentences = size.sentences as f64;
+        let kept = cap.map_or(sentences, |cap| sentences.min(cap as f64));
+        count += kept;
+        words += size.words as f64 * kept / sentences;
+        entities += size.entities as f64 * kept / sentences;
+    }
+    let each = |total: f64| if count > 0.0 { total / count } else { 0.0 };
+    Sentences {
+        count,
+        prompt: each(words) * per_word + 1.0,
+        answer: each(entities) * WORDS_PER_ENTITY * per_word + 1.0,
+        assumed,
+    }
+}
+
+pub(crate) fn subset(mut sentences: Sentences, subset: &Subset) -> Sentences {
+    if let Some(shots) = subset.shots {
+        sentences.count = sentences.count.min(shots as f64 * ASSUMED_TYPES);
+        sentences.assumed = true;
+    }
+    sentences.count = (sentences.count * subset.fraction).max(1.0);
+    sentences.at_most(subset.max_sentences)
+}
+
+pub(crate) fn model_size(settings: &Settings, world: &mut World<'_>) -> ModelSize {
+    let model = &settings.model;
+    match model.kind {
+        ModelKind::Scratch => {
+            let vocabulary = match settings.tokenizer.kind {
+                TokenizerKind::Train => settings.tokenizer.vocabulary,
+                TokenizerKind::Model | TokenizerKind::File => 50_257,
+            };
+            ModelSize {
+                parameters: scratch_parameters(model, vocabulary) as f64,
+                layers: model.layers as f64,
+                width: model.width as f64,
+                vocabulary: vocabulary as f64,
+                context: model.context as f64,
+            }
+        }
+        ModelKind::Pretrained => {
+            world.model(model.path.as_deref().unwrap_or("")).map_or_else(ModelSize::default, |model| ModelSize {
+                parameters: model.parameters as f64,
+                layers: model.layers as f64,
+                width: model.width as f64,
+                vocabulary: model.vocabulary as f64,
+                context: model.context as f64,
+            })
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Generation under a constraint, on a small random model.
+
+use burn::tensor::Device;
+use inerd_lm::generate::Free;
+use inerd_lm::{Allowed, Config, Constraint, Gpt2Config, LanguageModel, Output, Request, Settings, generate};
+
+const END: u32 = 0;
+
+fn model() -> (LanguageModel, Device) {
+    let device = Device::flex();
+    (LanguageModel::random(Config::Gpt2(Gpt2Config::new(60, 64, 32, 2, 4)), 7, &device).unwrap(), device)
+}
+
+fn settings(batch: usize) -> Settings {
+    Settings { batch, max_new_tokens: 20, end_of_sequence: END }
+}
+
+fn prompts() -> Vec<Vec<u32>> {
+    (0..9u32).map(|i| (0..3 + (i * 5) % 11).map(|t| 1 + (i * 13 + t * 7) % 59).collect()).collect()
+}
+
+/// Allows the tokens of one residue class after the other, with a forced token in between, and end-of-sequence from
+/// the tenth token on.
+#[derive(Clone, Default)]
+struct Stripes {
+    step: u32,
+    list: Vec<u32>,
+}
+
+impl Constraint for Stripes {
+    fn allowed(&mut self) -> Allowed<'_> {
+        self.list = match self.step % 3 {
+            2 => vec![50 + self.step % 7],
+            class => (1..50).filter(|t| t % 5 == class).collect(),
+        };
+        if self.step >= 10 && self.step % 3 != 2 {
+            self.list.insert(0, END);
+        }
+        Allowed::Only(&self.list)
+    }
+
+    fn forced(&mut self, run: &mut Vec<u32>) {
+        if self.step % 3 == 2 {
+            run.push(50 + self.step % 7);
+        }
+    }
+
+    fn advance(&mut self, _: u32) {
+        self.step += 1;
+    }
+}
+
+fn answer(constraint: &dyn Fn() -> Box<dyn Constraint>, batch: usize) -> Vec<Output> {
+    let (model, device) = model();
+    let requests = prompts().into_iter().map(|prompt| Request { prompt, constraint: constraint() }).collect();
+    generate(&model, requests, settings(batch), &device, &mut |_| {}).unwrap()
+}
+
+/// What one should get: all logits at every step from a full pass over the sequence, filtered afterwards.
+fn reference(constraint: &dyn Fn() -> Box<dyn Constraint>) -> Vec<Vec<u32>> {
+    let (model, device) = model();
+    prompts()
+        .into_iter()
+        .map(|mut sequence| {
+            let mut constraint = constraint();
+            let mut answer = Vec::new();
+            while answer.len() < 20 && answer.last() != Some(&END) {
+                let logits = model.last_logits(&sequence, &device);
+                let allowed = constraint.allowed();
+                let token = (0..60)
+                    .filter(|t| match allowed {
+                        Allowed::Any => true,
+                        Allowed::Only(tokens) => tokens.contains(t),
+                        Allowed::Except(tokens) => !tokens.contains(t),
+                    })
+                    .max_by(|&a, &b| logits[a as usize].total_cmp(&logits[b as usize]))
+                    .unwrap();
+                constraint.advance(token);
+                answer.push(token);
+                sequence.push(token);
+            }
+            answer
+        })
+        .collect()
+}
+
+#[test]
+fn masked_generation_equals_filtering_all_logits() {
+    let constraint = || Box::new(Stripes::default()) as Box<dyn Constraint>;
+    let got: Vec<Vec<u32>> = answer(&constraint, 4).into_iter().map(|o| o.ids).collect();
+    assert_eq!(got, reference(&constraint));
+}
+
+#[test]
+fn free_generation_equals_the_full_pass_without_a_cache() {
+    let constraint = || Box::new(Free) as Box<dyn Constraint>;
+    let got: Vec<Vec<u32>> = answer(&constraint, 4).into_iter().map(|o| o.ids).collect();
+    assert_eq!(got, reference(&constraint));
+}
+
+#[test]
+fn the_batch_size_changes_nothing() {
+    let constraint = || Box::new(Stripes::default()) as Box<dyn Constraint>;
+    let one = answer(&constraint, 1);
+    for batch in [2, 3, 16] {
+        let many = answer(&constraint, batch);
+        for (a, b) in one.iter().zip(&many) {
+            assert_eq!(a.ids, b.ids, "batch {batch}");
+            assert!(a.probabilities.iter().zip(&b.probabilities).all(|(a, b)| (a - b).abs() < 1e-5));
+        }
+    }
+}
+
+#[test]
+fn probabilities_are_over_the_allowed_tokens_and_limits_are_told() {
+    let outputs = answer(&|| Box::new(Stripes::default()), 4);
+    for output in &outputs {
+        assert_eq!(output.ids.len(), output.probabilities.len());
+        assert!(output.probabilities.iter().all(|&p| p > 0.0 && p <= 1.0));
+        // The third token has no alternative.
+        assert!((output.probabilities[2] - 1.0).abs() < f32::EPSILON);
+        assert_eq!(output.truncated, output.ids.last() != Some(&END));
+        assert!(output.ids.len() <= 20);
+    }
+}
+
+#[test]
+fn a_prompt_as_long_as_the_context_is_an_error() {
+    let (model, device) = model();
+    let request = Request { prompt: vec![1; 64], constraint: Box::new(Free) };
+    let error = generate(&model, vec![request], settings(1), &device, &mut |_| {}).unwrap_err().to_string();
+    assert!(error.contains("64"), "{error}");
+}
