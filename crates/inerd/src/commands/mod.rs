@@ -6,6 +6,7 @@ mod plan;
 mod predict;
 mod report;
 mod run;
+mod score;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,6 +27,8 @@ pub(crate) enum Command {
     Plan(plan::Arguments),
     /// Write the report of what the store holds already.
     Report(report::Arguments),
+    /// Score any system's predictions by every convention.
+    Score(score::Arguments),
     /// Find the entities of new text with a trained model.
     Predict(predict::Arguments),
     /// Datasets: list, fetch, check, count, convert, add your own.
@@ -40,6 +43,7 @@ impl Command {
             Self::Run(arguments) => run::run(arguments, global, output),
             Self::Plan(arguments) => plan::run(arguments, global, output),
             Self::Report(arguments) => report::run(arguments, global, output),
+            Self::Score(arguments) => score::run(&arguments, output),
             Self::Predict(arguments) => predict::run(arguments, global, output),
             Self::Data(arguments) => data::run(arguments, global, output),
             Self::Bench(arguments) => bench::run(&arguments, output),
