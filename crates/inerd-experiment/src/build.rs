@@ -58,7 +58,9 @@ impl<'a> Builder<'a> {
     }
 
     pub(crate) fn finish(self) -> (Vec<Stage>, Vec<InputError>) {
-        (self.stages, self.world.unknown.into_values().collect())
+        let mut stages = self.stages;
+        crate::nested::link(&mut stages);
+        (stages, self.world.unknown.into_values().collect())
     }
 
     /// Adds the stages of one point for one seed, and its cells.
@@ -106,7 +108,7 @@ impl<'a> Builder<'a> {
         self.seen.insert(spelled, id);
         if self.known.insert(id) {
             let parents = kind.parents();
-            self.stages.push(Stage { id, kind, parents, label, missing, work });
+            self.stages.push(Stage { id, kind, parents, label, missing, continues: None, work });
         }
         id
     }
@@ -260,6 +262,7 @@ impl<'a> Builder<'a> {
         let longest = stage.max_length.map_or(model.size.context, |length| length as f64);
         Work {
             sentences: train.count,
+            reused: 0.0,
             trained: epochs.times(train.count * train.tokens() * passes),
             prefilled: match stage.valid.metric {
                 ValidMetric::F1 => looks.times(valid.count * valid.prompt),
@@ -296,7 +299,7 @@ impl<'a> Builder<'a> {
         } else {
             Vec::new()
         };
-        let (merge, taken, seed) = effective::sampling(&settings.data.merge, &stage.subset, names, seed);
+        let (merge, taken, seed) = effective::sampling(&settings.data.merge, stage, names, seed);
         let part = CorpusPart::Train {
             subset: taken,
             max_valid: settings.data.max_valid,

@@ -3,8 +3,8 @@
 
 use crate::define::Names;
 use crate::settings::{
-    Generate, Lora, LoraMode, Loss, Merge, Model, ModelKind, Precision, Pretrain, Rules, Schedule, Sharing, Strategy,
-    Subset, Training,
+    DataOrder, Generate, Lora, LoraMode, Loss, Merge, Model, ModelKind, Precision, Pretrain, Rules, Schedule, Sharing,
+    Strategy, Subset, Training,
 };
 
 /// Above this many parameters, `lora.mode = "auto"` trains adapters (the paper's practice).
@@ -41,6 +41,9 @@ pub(crate) fn training(stage: &Training, parameters: f64) -> Training {
     own.seed = None;
     own.precision = Precision::Auto;
     own.share = Sharing::Auto;
+    if own.warmup_steps.is_some() {
+        own.warmup = 0.0;
+    }
     if own.loss == Loss::Response {
         own.mask = Rules::preset("exact");
     }
@@ -66,7 +69,8 @@ pub(crate) fn training(stage: &Training, parameters: f64) -> Training {
 /// What a training corpus takes of its datasets, and the seed of the draws where anything is drawn.
 ///
 /// Weights and temperature say nothing about a single dataset, and a cap on it is a cap on the whole.
-pub(crate) fn sampling(merge: &Merge, subset: &Subset, names: &[String], seed: u64) -> (Merge, Subset, Option<u64>) {
+pub(crate) fn sampling(merge: &Merge, stage: &Training, names: &[String], seed: u64) -> (Merge, Subset, Option<u64>) {
+    let subset = &stage.subset;
     let mut merge = merge.clone();
     let mut own = subset.clone();
     if names.len() < 2 {
@@ -87,7 +91,9 @@ pub(crate) fn sampling(merge: &Merge, subset: &Subset, names: &[String], seed: u
         own = Subset::default();
     }
     own.seed = None;
-    (merge, own, (partial || resampled).then(|| subset.seed.unwrap_or(seed)))
+    // In a nested order even the whole is a draw: its order is that of the smaller sizes.
+    let ordered = stage.order == DataOrder::Nested;
+    (merge, own, (partial || resampled || ordered).then(|| subset.seed.unwrap_or(seed)))
 }
 
 /// Decoding settings, and the seed where anything is drawn.

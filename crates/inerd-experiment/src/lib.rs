@@ -25,6 +25,7 @@ mod file;
 mod fingerprint;
 mod inputs;
 mod layer;
+mod nested;
 mod plan;
 mod problem;
 mod read;

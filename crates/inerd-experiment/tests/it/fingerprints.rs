@@ -49,6 +49,7 @@ const RICH: &[&str] = &[
         datasets = ["a", "b"]
         max_datasets = 1
         subset = { fraction = 0.5 }
+        epochs = 1
         schedule = "wsd"
         loss = "masked"
         lora = { mode = "on" }
