@@ -119,7 +119,10 @@ fn weights_and_tokenizers_that_do_not_fit_are_told() {
         fs::copy(source.join(name), model.join(name)).unwrap();
     }
     let pretrained = TINY
-        .replace("[model]\nlayers  = 1\nwidth   = 32\nheads   = 2\ncontext = 192", "[model]\nkind = \"pretrained\"\npath = \"model\"")
+        .replace(
+            "[model]\nlayers  = 1\nwidth   = 32\nheads   = 2\ncontext = 192",
+            "[model]\nkind = \"pretrained\"\npath = \"model\"",
+        )
         .replace("vocabulary = 400", "kind = \"model\"");
     fs::write(lab.path("experiment.toml"), &pretrained).unwrap();
     lab.run(&["run", "experiment.toml"]).expect(0, &["0 failed"]);

@@ -67,7 +67,7 @@ fn a_request_to_stop_leaves_a_checkpoint_and_its_own_code() {
     let lab = Lab::new(&long);
     let mut child = lab.start(&["run", "experiment.toml"]);
     let checkpoints = lab.path("store/checkpoints");
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     let trains = || std::fs::read_dir(&checkpoints).is_ok_and(|mut entries| entries.next().is_some());
     while !trains() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(50));
@@ -87,7 +87,9 @@ fn plan_says_what_run_does() {
         let plan = lab.run(&["plan", "experiment.toml", "--output", "json"]).expect(0, &[]);
         let plan: Value = serde_json::from_str(&plan.stdout()).unwrap();
         let stages = plan["stages"].as_array().unwrap().iter();
-        stages.map(|s| (s["id"].as_str().unwrap().to_owned(), s["decision"]["action"].as_str().unwrap().to_owned())).collect()
+        stages
+            .map(|s| (s["id"].as_str().unwrap().to_owned(), s["decision"]["action"].as_str().unwrap().to_owned()))
+            .collect()
     };
     let before = planned(&lab);
     assert!(before.iter().all(|(_, action)| action == "run"), "{before:?}");

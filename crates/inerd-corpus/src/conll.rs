@@ -120,6 +120,24 @@ impl Conll {
         Ok(sentences)
     }
 
+    /// Tokens and tags of every sentence as they stand in the file, nothing repaired: what scorers of tags want.
+    pub fn rows<'a>(&self, path: &Path, text: &'a str) -> Result<Vec<Vec<(&'a str, &'a str)>>> {
+        let mut sentences = Vec::new();
+        let mut rows = Vec::new();
+        for (index, line) in text.lines().enumerate() {
+            let fail = |reason| Error::Format { path: path.to_owned(), line: index + 1, reason };
+            match self.line(line).map_err(fail)? {
+                Line::Row { token, tag } => rows.push((token, tag)),
+                Line::SentenceEnd if !rows.is_empty() => sentences.push(std::mem::take(&mut rows)),
+                Line::SentenceEnd | Line::Skip => {}
+            }
+        }
+        if !rows.is_empty() {
+            sentences.push(rows);
+        }
+        Ok(sentences)
+    }
+
     fn detect(&self, text: &str) -> Scheme {
         let mut detector = Detector::default();
         for line in text.lines() {

@@ -1,4 +1,4 @@
-//! Annotated utterances: the JSON of SNIPS, of PolyAI's span-extraction sets (Restaurant-8k) and of SGD.
+//! Annotated utterances: the JSON of SNIPS, of `PolyAI`'s span-extraction sets (Restaurant-8k) and of SGD.
 
 use std::collections::BTreeMap;
 use std::path::Path;

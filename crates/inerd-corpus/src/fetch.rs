@@ -53,8 +53,8 @@ pub fn fetch(card: &Card, data_dir: &Path, progress: &mut dyn FnMut(Progress<'_>
         .user_agent(concat!("inerd/", env!("CARGO_PKG_VERSION")))
         .http_status_as_error(false)
         .timeout_connect(Some(Duration::from_secs(30)))
-        .timeout_recv_response(Some(Duration::from_secs(60)))
-        .timeout_per_read(Some(Duration::from_secs(60)))
+        .timeout_recv_response(Some(Duration::from_mins(1)))
+        .timeout_per_read(Some(Duration::from_mins(1)))
         .build()
         .into();
     card.files.iter().map(|file| one(&agent, card, file, &folder, progress)).collect()

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use inerd_text::{Entity, Sentence, Span};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::tokens::tokenize;
 
@@ -16,7 +16,7 @@ pub struct Gazetteer {
 }
 
 /// Exact-match counts and micro F1 of a gazetteer.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct GazetteerScore {
     pub gold: usize,
     pub predicted: usize,

@@ -1,7 +1,7 @@
-//! Sentences that stand in two places: exact copies by a normalised text, near copies by MinHash.
+//! Sentences that stand in two places: exact copies by a normalised text, near copies by `MinHash`.
 //!
 //! Near copies are sentences whose sets of word pairs have a Jaccard similarity of at least the threshold. Candidates
-//! come from MinHash with banding (Broder 1997; Leskovec, Rajaraman and Ullman, *Mining of Massive Datasets*, ch. 3)
+//! come from `MinHash` with banding (Broder 1997; Leskovec, Rajaraman and Ullman, *Mining of Massive Datasets*, ch. 3)
 //! and every candidate's similarity is then computed exactly, so that nothing is reported that is not near; what is
 //! missed is the banding's: at similarity 0.8 about 1 in 70.
 
@@ -177,7 +177,7 @@ fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// The finaliser of SplitMix64.
+/// The finaliser of `SplitMix64`.
 fn mix(mut x: u64) -> u64 {
     x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -21,7 +21,7 @@ use crate::{Error, Result, source};
 pub enum Reader {
     /// One token per line. Few-NERD is such a file in the scheme `io`.
     Conll(Conll),
-    /// One JSON record per line (HAnDS is such a file).
+    /// One JSON record per line (`HAnDS` is such a file).
     Jsonl(JsonLines),
     Brat(Brat),
     /// A table with a header (GMB, FiNER-ORD).

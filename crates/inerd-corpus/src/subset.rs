@@ -50,7 +50,7 @@ impl Subset {
         let share = match self.unit {
             Unit::Sentences => (order.len() as f64 * self.fraction - 1e-9).ceil() as usize,
             Unit::Tokens => {
-                let lengths: Vec<usize> = order.iter().map(|&p| sentences.get(p).map_or(0, |s| length(s))).collect();
+                let lengths: Vec<usize> = order.iter().map(|&p| sentences.get(p).map_or(0, length)).collect();
                 let budget = lengths.iter().sum::<usize>() as f64 * self.fraction;
                 let mut used = 0;
                 lengths

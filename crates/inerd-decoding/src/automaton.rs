@@ -181,12 +181,10 @@ impl Automaton {
 
     /// Masks the scores of the whole vocabulary. (Where scores can be computed for some tokens only, ask
     /// [`Automaton::allowed`] first; `paper-code` needs them all.)
-    pub fn mask(&self, state: &State, scores: &mut [f32], token_bytes: impl Fn(u32) -> Vec<u8>) {
-        if self.rules.authors_code {
-            let argmax = argmax(scores);
-            if argmax.is_some_and(|token| self.is_bypassed(token, &token_bytes(token))) {
-                return;
-            }
+    pub fn mask(&self, state: &State, scores: &mut [f32]) {
+        let blank = |token| self.grammar.blanks.binary_search(&token).is_ok();
+        if self.rules.authors_code && argmax(scores).is_some_and(blank) {
+            return;
         }
         let masked = self.masked_score();
         let mut scratch = Vec::new();

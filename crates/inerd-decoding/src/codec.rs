@@ -151,7 +151,7 @@ impl Codec {
                 match spans.symbols_of(entity.span) {
                     Some(tokens) => ids.extend(tokens),
                     None => {
-                        self.speller.spell(&grammar.style.led(entity.span.of(&sentence.text).unwrap_or_default()), ids)
+                        self.speller.spell(&grammar.style.led(entity.span.of(&sentence.text).unwrap_or_default()), ids);
                     }
                 }
             }

@@ -25,6 +25,8 @@ pub(crate) struct Grammar {
     /// What an answer may begin with, where the first slot is the type: a type or end-of-sequence.
     pub(crate) types_or_end: Vec<u32>,
     pub(crate) eos: u32,
+    /// The tokens that decode to nothing or to one space, sorted; without end-of-sequence and the separators.
+    pub(crate) blanks: Vec<u32>,
 }
 
 impl Grammar {
@@ -47,7 +49,7 @@ impl Grammar {
             } else if !mark.trim().is_empty() {
                 speller.spell(&format!(" {}", mark.trim()), literal);
             }
-            if literal.is_empty() && !setting.is_empty() {
+            if !setting.is_empty() && (literal.is_empty() || mark.trim().is_empty()) {
                 return Err(Error::Separator { setting, separator: mark.to_owned() });
             }
         }
@@ -79,7 +81,11 @@ impl Grammar {
         let eos = speller.tokenizer().eos();
         let mut types_or_end = trie.allowed(TypeTrie::ROOT).to_vec();
         insert(&mut types_or_end, eos);
-        Ok(Self { layout, marks, literals, type_first, style, trie, written, names, types_or_end, eos })
+        let tokenizer = speller.tokenizer();
+        let blank =
+            |&id: &u32| id != eos && !literals.contains(&vec![id]) && matches!(tokenizer.token_bytes(id), b"" | b" ");
+        let blanks = (0..tokenizer.vocab_size() as u32).filter(blank).collect();
+        Ok(Self { layout, marks, literals, type_first, style, trie, written, names, types_or_end, eos, blanks })
     }
 
     /// Which slot (0 or 1) holds the type.

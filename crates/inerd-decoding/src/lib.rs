@@ -6,8 +6,10 @@
 //! written ([`Codec::decode`]). The three agree by construction: an answer is a row of sections, each tokenised by
 //! itself, and contents are made of the sentence's own tokens.
 
+mod audit;
 mod authors;
 mod automaton;
+mod bench;
 mod chain;
 mod codec;
 mod error;
@@ -19,6 +21,7 @@ mod parse;
 mod parse_inline;
 mod records;
 mod rules;
+mod search;
 mod spans;
 mod state;
 mod tokenizer;
@@ -26,10 +29,13 @@ mod trie;
 mod vocabulary;
 mod words;
 
+pub use audit::{AuditWalk, MaskAudit, RuleAudit};
 pub use automaton::{Allowed, Automaton};
+pub use bench::{DecodeBench, DecodeFigures, bench_decode};
 pub use codec::{Codec, Parsed};
 pub use error::{Error, Forbidden};
 pub use format::{EntityOrder, FormatSettings, Layout, Occurrence, TypeNames};
 pub use rules::{Granularity, InvalidRules, PRESETS, Rule, RuleDoc, RuleSettings, Rules};
+pub use search::{Continuation, Hypothesis, Search, n_best_confidence};
 pub use state::State;
 pub use tokenizer::Tokenizer;

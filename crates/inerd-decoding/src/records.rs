@@ -154,10 +154,16 @@ impl Automaton {
     /// What `structure` takes away from a slot whose words are free.
     fn exclude(&self, slot: usize, begun: bool, out: &mut Vec<u32>) {
         for token in self.controls() {
-            if !(begun && token == self.closer(slot)) {
+            if self.is_reserved(token) && !(begun && token == self.closer(slot)) {
                 insert(out, token);
             }
         }
+    }
+
+    /// Whether free words can't hold this token: end-of-sequence, or a separator of a single token. (Of a longer one,
+    /// the first token may be a mere space.)
+    fn is_reserved(&self, token: u32) -> bool {
+        token == self.grammar.eos || self.grammar.literals[1..].iter().any(|literal| literal[..] == [token])
     }
 
     /// The tokens that give an answer its structure.
@@ -262,7 +268,8 @@ impl Automaton {
                         self.complete(&mut next, reading.content);
                     }
                     go(next);
-                } else if !self.controls().contains(&token) {
+                }
+                if !self.is_reserved(token) {
                     go(reading.at(Place::LooseType { begun: true }));
                 }
             }
@@ -302,7 +309,7 @@ impl Automaton {
                     go(next);
                 }
                 let continues = match last {
-                    _ if !self.names_contents() => !closes && !self.controls().contains(&token),
+                    _ if !self.names_contents() => !self.is_reserved(token),
                     Some(last) if self.has(Rule::Bigram) => self.pairs.binary_search(&(last, token)).is_ok(),
                     _ => self.bag.binary_search(&token).is_ok(),
                 };

@@ -1,6 +1,6 @@
 //! The masking rules as a composable set.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use serde::de::{self, SeqAccess, Visitor};
@@ -121,6 +121,17 @@ impl Rule {
         },
     ];
 
+    /// The table as Markdown, for people.
+    pub fn markdown() -> String {
+        let mut out = String::from("| rule | forbids | claims to allow | needs |\n|---|---|---|---|\n");
+        for RuleDoc { name, forbids, claims, needs, .. } in Self::TABLE {
+            let needs: Vec<String> = needs.iter().map(|rule| format!("`{}`", rule.name())).collect();
+            // Writing to a string can't fail.
+            let _ = writeln!(out, "| `{name}` | {forbids} | {claims} | {} |", needs.join(", "));
+        }
+        out
+    }
+
     pub const fn doc(self) -> &'static RuleDoc {
         &Self::TABLE[self as usize]
     }
@@ -212,6 +223,11 @@ impl Rules {
         self
     }
 
+    /// The same limits and granularity, without any rule.
+    pub(crate) const fn emptied(self) -> Self {
+        Self { set: 0, authors_code: false, ..self }
+    }
+
     #[must_use]
     pub const fn without(mut self, rule: Rule) -> Self {
         self.set &= !rule.bit();
@@ -236,6 +252,16 @@ impl Rules {
     pub const fn at(mut self, granularity: Granularity) -> Self {
         self.granularity = granularity;
         self
+    }
+
+    /// The longest content in words, if there is a limit.
+    pub fn max_span(&self) -> Option<u32> {
+        self.contains(Rule::MaxSpan).then_some(self.max_span)
+    }
+
+    /// The most entities, if there is a limit.
+    pub fn max_entities(&self) -> Option<u32> {
+        self.contains(Rule::MaxEntities).then_some(self.max_entities)
     }
 
     pub const fn granularity(&self) -> Granularity {
@@ -314,8 +340,13 @@ fn add(rules: &mut Rules, name: &str) -> Result<(), InvalidRules> {
     }
     let (key, limit) = name.split_once('=').map_or((name, None), |(key, limit)| (key.trim(), Some(limit.trim())));
     let Some(doc) = Rule::TABLE.iter().find(|doc| doc.name == key) else {
-        let known: Vec<&str> = PRESETS.iter().map(|(n, _)| *n).chain(Rule::TABLE.iter().map(|d| d.name)).collect();
-        return Err(InvalidRules(format!("unknown rule `{key}`; known are {}", known.join(", "))));
+        let known = || PRESETS.iter().map(|(name, _)| *name).chain(Rule::TABLE.iter().map(|doc| doc.name));
+        let nearest = known().min_by_key(|name| distance(name, key)).unwrap_or_default();
+        let all: Vec<&str> = known().collect();
+        return Err(InvalidRules(format!(
+            "unknown rule `{key}`; did you mean `{nearest}`? known are {}",
+            all.join(", ")
+        )));
     };
     let field = match doc.rule {
         Rule::MaxSpan => Some(&mut rules.max_span),
@@ -333,6 +364,21 @@ fn add(rules: &mut Rules, name: &str) -> Result<(), InvalidRules> {
     }
     *rules = rules.with(doc.rule);
     Ok(())
+}
+
+/// How many letters have to be added, dropped or changed (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.chars().enumerate() {
+            let changed = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row.last().copied().unwrap_or(0)
 }
 
 impl FromStr for RuleSettings {

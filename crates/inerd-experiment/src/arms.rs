@@ -85,7 +85,11 @@ impl<'a> Layers<'a> {
         let own_zip = own.iter().flat_map(|b| &b.zip).map(|group| group.iter().collect());
         let groups: Vec<Vec<&Axis>> = shared_grid.chain(shared_zip).chain(own_grid).chain(own_zip).collect();
         for axis in groups.iter().flatten() {
-            if let Some(fixed) = set.iter().find(|fixed| overlap(&fixed.path, &axis.path)) {
+            // A table may be switched on beside an axis over one of its keys.
+            let clash = |fixed: &&&Assignment| {
+                overlap(&fixed.path, &axis.path) && !(fixed.path.len() < axis.path.len() && fixed.value.is_object())
+            };
+            if let Some(fixed) = set.iter().find(clash) {
                 let message = format!("`{}` is set, but it is also an axis", fixed.key());
                 let problem = Problem::new(message, Some(&fixed.place));
                 problems.push(problem.help("an axis gives the key its values: remove one of the two"));

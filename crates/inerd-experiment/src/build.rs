@@ -1,6 +1,6 @@
 //! Points and seeds to stages: equal stages are one, across arms and experiments.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::arms::{Arm, Point};
 use crate::effective;
@@ -23,6 +23,8 @@ pub(crate) struct Builder<'a> {
     space: Space,
     stages: Vec<Stage>,
     known: BTreeSet<Fingerprint>,
+    /// From a stage, hashed as it is spelled, to its identity.
+    seen: BTreeMap<Fingerprint, Fingerprint>,
 }
 
 /// The model on its way through the stages of a point.
@@ -52,11 +54,13 @@ impl Progress {
 
 impl<'a> Builder<'a> {
     pub(crate) fn new(inputs: &'a dyn Inputs, space: Space) -> Self {
-        Self { world: World::new(inputs), space, stages: Vec::new(), known: BTreeSet::new() }
+        Self { world: World::new(inputs), space, stages: Vec::new(), known: BTreeSet::new(), seen: BTreeMap::new() }
     }
 
     pub(crate) fn finish(self) -> (Vec<Stage>, Vec<InputError>) {
-        (self.stages, self.world.unknown.into_values().collect())
+        let mut stages = self.stages;
+        crate::nested::link(&mut stages);
+        (stages, self.world.unknown.into_values().collect())
     }
 
     /// Adds the stages of one point for one seed, and its cells.
@@ -95,10 +99,16 @@ impl<'a> Builder<'a> {
     }
 
     fn add(&mut self, kind: StageKind, work: Work, label: String, missing: Vec<String>) -> Fingerprint {
+        // Most stages come again and again: telling two of them apart is cheaper than their identity.
+        let spelled = Fingerprint::of(serde_json::to_vec(&kind).unwrap_or_default());
+        if let Some(id) = self.seen.get(&spelled) {
+            return *id;
+        }
         let id = kind.fingerprint(self.space);
+        self.seen.insert(spelled, id);
         if self.known.insert(id) {
             let parents = kind.parents();
-            self.stages.push(Stage { id, kind, parents, label, missing, work });
+            self.stages.push(Stage { id, kind, parents, label, missing, continues: None, work });
         }
         id
     }
@@ -233,7 +243,7 @@ impl<'a> Builder<'a> {
     fn training_work(&mut self, settings: &Settings, stage: &Training, names: &[String], model: &Progress) -> Work {
         let sizes: Vec<_> = names.iter().map(|name| self.world.dataset(name).cloned()).collect();
         let vocabulary = model.size.vocabulary;
-        let cap = settings.data.merge.cap.filter(|_| names.len() > 1);
+        let cap = settings.data.merge.cap;
         let train = subset(split(sizes.iter().map(Option::as_ref), |d| d.train, cap, vocabulary), &stage.subset);
         let valid = split(sizes.iter().map(Option::as_ref), |d| d.valid, settings.data.max_valid, vocabulary)
             .at_most(stage.valid.max_sentences);
@@ -252,6 +262,7 @@ impl<'a> Builder<'a> {
         let longest = stage.max_length.map_or(model.size.context, |length| length as f64);
         Work {
             sentences: train.count,
+            reused: 0.0,
             trained: epochs.times(train.count * train.tokens() * passes),
             prefilled: match stage.valid.metric {
                 ValidMetric::F1 => looks.times(valid.count * valid.prompt),
@@ -288,10 +299,9 @@ impl<'a> Builder<'a> {
         } else {
             Vec::new()
         };
-        let merge = effective::merge(&settings.data.merge, names);
-        let (subset_, seed) = effective::subset(&stage.subset, &merge, seed);
+        let (merge, taken, seed) = effective::sampling(&settings.data.merge, stage, names, seed);
         let part = CorpusPart::Train {
-            subset: subset_,
+            subset: taken,
             max_valid: settings.data.max_valid,
             valid_fraction: settings.data.valid_fraction,
             decontaminate,

@@ -169,7 +169,7 @@ fn raw_seconds(stage: &Stage) -> Range {
     let read_token = 2.0 * parameters / rates.flops + rates.per_token / 3.0;
     let write_token = 2.0 * parameters / rates.flops + rates.per_decoded;
     Range::exactly(rates.startup + work.sentences / rates.sentences)
-        .plus(work.trained.times(train_token * work.copies))
+        .plus(work.trained.less(work.reused).times(train_token * work.copies))
         .plus(work.prefilled.times(read_token))
         .plus(work.decoded.times(write_token))
 }
@@ -257,7 +257,16 @@ impl Summary {
         let mut costs: BTreeMap<Fingerprint, Seconds> = BTreeMap::new();
         for (i, stage) in plan.stages.iter().enumerate() {
             let cost = calibration.cost(stage);
-            costs.insert(stage.id, cost.seconds);
+            // On its own, a stage has nothing to go on from.
+            let whole = match stage.continues {
+                Some(_) => {
+                    let mut own = stage.clone();
+                    own.work.reused = 0.0;
+                    calibration.cost(&own).seconds
+                }
+                None => cost.seconds,
+            };
+            costs.insert(stage.id, whole);
             let decision = decisions.get(i).copied();
             let kind = out.kinds.entry(stage.kind.name().to_owned()).or_default();
             kind.stages += 1;

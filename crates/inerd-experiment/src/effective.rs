@@ -3,8 +3,8 @@
 
 use crate::define::Names;
 use crate::settings::{
-    Generate, Lora, LoraMode, Loss, Merge, Model, ModelKind, Precision, Pretrain, Rules, Schedule, Sharing, Strategy,
-    Subset, Training,
+    DataOrder, Generate, Lora, LoraMode, Loss, Merge, Model, ModelKind, Precision, Pretrain, Rules, Schedule, Sharing,
+    Strategy, Subset, Training,
 };
 
 /// Above this many parameters, `lora.mode = "auto"` trains adapters (the paper's practice).
@@ -41,6 +41,9 @@ pub(crate) fn training(stage: &Training, parameters: f64) -> Training {
     own.seed = None;
     own.precision = Precision::Auto;
     own.share = Sharing::Auto;
+    if own.warmup_steps.is_some() {
+        own.warmup = 0.0;
+    }
     if own.loss == Loss::Response {
         own.mask = Rules::preset("exact");
     }
@@ -63,25 +66,34 @@ pub(crate) fn training(stage: &Training, parameters: f64) -> Training {
     own
 }
 
-/// Weights, cap and temperature say nothing about a single dataset.
-pub(crate) fn merge(merge: &Merge, names: &[String]) -> Merge {
-    let mut own = merge.clone();
+/// What a training corpus takes of its datasets, and the seed of the draws where anything is drawn.
+///
+/// Weights and temperature say nothing about a single dataset, and a cap on it is a cap on the whole.
+pub(crate) fn sampling(merge: &Merge, stage: &Training, names: &[String], seed: u64) -> (Merge, Subset, Option<u64>) {
+    let subset = &stage.subset;
+    let mut merge = merge.clone();
+    let mut own = subset.clone();
     if names.len() < 2 {
-        own.cap = None;
-        own.temperature = 1.0;
-        own.weights.clear();
+        merge.temperature = 1.0;
+        merge.weights.clear();
+        if is(own.fraction, 1.0) {
+            let cap = merge.cap.take();
+            own.max_sentences = match (own.max_sentences, cap) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+        }
     }
-    own.weights.retain(|name, weight| names.contains(name) && !is(*weight, 1.0));
-    own
-}
-
-/// The subset, and the seed of its draw where anything is drawn.
-pub(crate) fn subset(subset: &Subset, merge: &Merge, seed: u64) -> (Subset, Option<u64>) {
-    let partial = !is(subset.fraction, 1.0) || subset.max_sentences.is_some() || subset.shots.is_some();
+    merge.weights.retain(|name, weight| names.contains(name) && !is(*weight, 1.0));
+    let partial = !is(own.fraction, 1.0) || own.max_sentences.is_some() || own.shots.is_some();
     let resampled = merge.cap.is_some() || !merge.weights.is_empty() || !is(merge.temperature, 1.0);
-    let mut own = if partial { subset.clone() } else { Subset::default() };
+    if !partial {
+        own = Subset::default();
+    }
     own.seed = None;
-    (own, (partial || resampled).then(|| subset.seed.unwrap_or(seed)))
+    // In a nested order even the whole is a draw: its order is that of the smaller sizes.
+    let ordered = stage.order == DataOrder::Nested;
+    (merge, own, (partial || resampled || ordered).then(|| subset.seed.unwrap_or(seed)))
 }
 
 /// Decoding settings, and the seed where anything is drawn.

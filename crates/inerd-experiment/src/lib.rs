@@ -14,6 +14,7 @@
 mod arms;
 mod build;
 mod canonical;
+mod catalogue;
 mod cost;
 mod decide;
 mod define;
@@ -24,6 +25,7 @@ mod file;
 mod fingerprint;
 mod inputs;
 mod layer;
+mod nested;
 mod plan;
 mod problem;
 mod read;
@@ -36,6 +38,7 @@ mod work;
 
 pub use arms::{Arm, Point};
 pub use canonical::canonical_json;
+pub use catalogue::known_model;
 pub use cost::{Calibration, Cost, KindSummary, Measured, Rates, Seconds, Summary};
 pub use decide::{
     Blocked, Case, Decision, EmptyStore, Failure, Parents, Retry, Skip, State, StoreView, Why, decide, decide_all,

@@ -22,6 +22,11 @@ pub struct Stage {
     /// Inputs that are not at hand, such as `dataset conll2003`. The stage can't run before they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
+    /// A training stage on a part of the same data whose first steps are, provably, those of this one: this stage may
+    /// begin with its checkpoint instead of with nothing. The artefact is the same either way, so this takes no part in
+    /// the identity, and the other stage needn't exist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<Fingerprint>,
     /// How much there is to do, for predictions. Takes no part in the identity.
     #[serde(default)]
     pub work: Work,

@@ -2,7 +2,7 @@
 
 use crate::define::Names;
 use crate::problem::{Place, Problem};
-use crate::settings::{ModelKind, Settings, TokenizerKind, Training};
+use crate::settings::{DataOrder, ModelKind, Settings, TokenizerKind, Training};
 
 /// Checks one point's settings.
 pub(crate) fn validate(settings: &Settings, place_of: &dyn Fn(&str) -> Option<Place>, problems: &mut Vec<Problem>) {
@@ -151,6 +151,13 @@ fn training(
             &[&key("max_length")],
             format!("`{name}.max_length` is longer than the context of {context} tokens"),
             "lower it or raise `model.context`",
+        );
+    }
+    if stage.order == DataOrder::Nested && stage.epochs != 1 {
+        report(
+            &[&key("order"), &key("epochs")],
+            format!("`{name}.order` \"nested\" is one pass over the data, not {}", stage.epochs),
+            "set `epochs` to 1, or leave the order shuffled",
         );
     }
     if stage.patience == Some(0) {

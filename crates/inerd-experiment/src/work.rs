@@ -13,6 +13,8 @@ pub struct Work {
     pub sentences: f64,
     /// Tokens trained on: forward and backward.
     pub trained: Range,
+    /// Of these, tokens that a stage on a part of the data has been trained on already.
+    pub reused: f64,
     /// Tokens read by the model without learning: prompts.
     pub prefilled: Range,
     /// Tokens written by the model.
@@ -50,6 +52,10 @@ impl Range {
 
     pub(crate) fn times_range(self, other: Self) -> Self {
         Self { fewest: self.fewest * other.fewest, most: self.most * other.most }
+    }
+
+    pub(crate) fn less(self, number: f64) -> Self {
+        Self { fewest: (self.fewest - number).max(0.0), most: (self.most - number).max(0.0) }
     }
 
     pub(crate) fn plus(self, other: Self) -> Self {

@@ -155,7 +155,7 @@ impl<'a> Batch<'a> {
 
     fn run(mut self) -> Result<Vec<(usize, Output)>, Error> {
         // What is forced from the start rides with the prompt; a row may even be done before its first step.
-        self.rows.iter_mut().for_each(|row| row.take_forced());
+        self.rows.iter_mut().for_each(Row::take_forced);
         self.retire();
         while !self.rows.is_empty() {
             let hidden = self.read_pending();

@@ -107,7 +107,7 @@ impl Tokenizer {
 enum Spelling {
     /// Every byte is a printable character (GPT-2).
     ByteLevel(BTreeMap<char, u8>),
-    /// `▁` is a space and `<0x0A>` a byte (SentencePiece).
+    /// `▁` is a space and `<0x0A>` a byte (`SentencePiece`).
     SentencePiece,
 }
 

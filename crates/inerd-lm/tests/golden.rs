@@ -10,10 +10,8 @@ use serde_json::Value;
 /// The folder of a model of the shared collection, or `None` with a line that says so.
 fn shared(model: &str) -> Option<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "tests find the shared collection through the environment")]
-    let root = std::env::var("INERD_SHARED").map_or_else(
-        |_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        PathBuf::from,
-    );
+    let root = std::env::var("INERD_SHARED")
+        .map_or_else(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
     let dir = root.join("models").join(model);
     if !dir.is_dir() {
         #[expect(clippy::print_stderr, reason = "a skipped test must say so")]

@@ -15,6 +15,8 @@ pub enum MetricsError {
     DifferentTokens { sentence: usize, gold: usize, predicted: usize },
     #[error("read the {side} tag `{tag}` (sentence {sentence}, token {token}, counted from 1): {reason}")]
     Tag { side: &'static str, sentence: usize, token: usize, tag: String, reason: &'static str },
+    #[error("place a prediction of sentence {sentence} (counted from 1): {reason}")]
+    Place { sentence: usize, reason: String },
     #[error("compare arms: each needs at least one replicate with finite scores")]
     NoReplicates,
     #[error(

@@ -161,15 +161,24 @@ pub(crate) fn occurrences<'a>(text: &'a str, surface: &'a str) -> impl Iterator<
 }
 
 /// Whether a span begins or ends between two letters or digits. A boundary of one of the corpus's own tokens is never
-/// inside a word: scripts without spaces are all letters.
+/// inside a word, and neither is one beside a character of a script that writes no spaces.
+///
+/// Every boundary that the decoding rule `word-boundary` allows is none inside a word here.
 pub(crate) fn cuts_word(sentence: &Sentence, span: Span) -> bool {
     let between = |at: usize| {
         let Some((before, after)) = sentence.text.split_at_checked(at) else { return true };
-        let letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+        let letter = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() && !writes_no_spaces(c));
         letter(before.chars().next_back()) && letter(after.chars().next())
     };
     (between(span.start) && !sentence.tokens.iter().any(|t| t.start == span.start))
         || (between(span.end) && !sentence.tokens.iter().any(|t| t.end == span.end))
+}
+
+/// Han, kana, Thai, Lao, Tibetan, Myanmar, Khmer.
+fn writes_no_spaces(c: char) -> bool {
+    matches!(u32::from(c),
+        0x0E00..=0x109F | 0x1780..=0x17FF | 0x2E80..=0x31FF | 0x3400..=0x4DBF | 0x4E00..=0x9FFF | 0xA000..=0xA4CF
+        | 0xF900..=0xFAFF | 0xFF66..=0xFF9F | 0x2_0000..=0x3_FFFF)
 }
 
 #[cfg(test)]
@@ -221,11 +230,13 @@ mod tests {
     }
 
     #[test]
-    fn a_token_boundary_is_no_cut_in_a_script_without_spaces() {
-        let mut gold = sentence("s", "東京都に住む", &[]);
-        gold.tokens = vec![Span::new(0, 9), Span::new(9, 12), Span::new(12, 18)];
-        assert_eq!(classes(&gold, &[("LOC", "東京都", Some(0))]), [vec![]]);
-        assert_eq!(classes(&gold, &[("LOC", "東京", Some(0))]), [vec![SubWord]]);
+    fn a_token_boundary_is_no_cut_and_neither_is_any_where_no_spaces_are_written() {
+        let mut gold = sentence("s", "cannot 東京都に住む", &[]);
+        assert_eq!(classes(&gold, &[("LOC", "can", Some(0))]), [vec![SubWord]]);
+        assert_eq!(classes(&gold, &[("LOC", "東京", Some(7))]), [vec![]]);
+        gold.tokens = vec![Span::new(0, 3), Span::new(3, 6)];
+        assert_eq!(classes(&gold, &[("LOC", "can", Some(0))]), [vec![]]);
+        assert_eq!(classes(&gold, &[("LOC", "ann", Some(1))]), [vec![SubWord]]);
     }
 
     #[test]

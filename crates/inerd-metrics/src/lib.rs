@@ -10,11 +10,13 @@
 
 #![cfg_attr(test, expect(clippy::float_cmp, reason = "figures known by hand are compared exactly"))]
 
+mod align;
 pub mod analysis;
 mod convention;
 mod conventions;
 mod counts;
 mod error;
+mod foreign;
 mod hallucination;
 mod interval;
 mod report;
@@ -26,16 +28,18 @@ mod tally;
 #[cfg(test)]
 mod testing;
 
+pub use align::align;
 pub use convention::{Convention, UnknownConvention};
 pub use conventions::normalise;
 pub use counts::{Counts, Matches, Prf, Score, Scores, SentenceCounts};
 pub use error::MetricsError;
+pub use foreign::{ForeignAnswer, ForeignEntity};
 pub use hallucination::{HallucinationClass, Hallucinations, classify, hallucinations};
 pub use interval::{Rate, clopper_pearson, wilson};
 pub use report::{SCORE_FORMAT, ScoreReport};
 pub use score::{score, score_spans};
 pub use signature::Signature;
-pub use tags::{Scheme, TagRules, UnknownScheme, score_tags, score_tags_per_sentence};
+pub use tags::{Scheme, TagRules, UnknownScheme, score_tags, score_tags_per_sentence, tagged_entities};
 
 /// The crate's result.
 pub type Result<T> = std::result::Result<T, MetricsError>;

@@ -127,7 +127,12 @@ fn test(view: &View<'_>, contrast: &Contrast, resamples: usize) -> Option<Test> 
     let settings = Resampling { resamples, over: Over::SeedsAndSentences, ..Resampling::default() };
     let found = paired_bootstrap(&baseline, &arm, statistic(view), &settings).ok()?;
     let finite = [found.low, found.high, found.p_value].iter().all(|v| v.is_finite());
-    finite.then(|| Test { low: 100.0 * found.low, high: 100.0 * found.high, p: found.p_value, adjusted: found.p_value })
+    finite.then_some(Test {
+        low: 100.0 * found.low,
+        high: 100.0 * found.high,
+        p: found.p_value,
+        adjusted: found.p_value,
+    })
 }
 
 /// 95 % interval of a row's figure on a dataset, in points: hierarchical bootstrap over seeds and sentences.

@@ -81,7 +81,7 @@ pub fn write_overview(folder: &Path) -> Result<PathBuf, Error> {
         rows += &row(&summary, &name);
     }
     if rows.is_empty() {
-        rows = "<tr><td colspan=\"7\">No report yet.</td></tr>\n".to_owned();
+        rows.push_str("<tr><td colspan=\"7\">No report yet.</td></tr>\n");
     }
     let body = format!(
         "<header><h1>Experiments</h1></header>\n<main>\n<div class=\"scroll\"><table class=\"overview\">\n<thead><tr>\

@@ -66,9 +66,10 @@ impl Error {
 
     pub fn class(&self) -> FailureClass {
         match self {
-            Self::Store { .. } | Self::Corrupt { .. } => FailureClass::Store,
+            Self::Store { .. }
+            | Self::Corrupt { .. }
+            | Self::Training(inerd_training::Error::WriteCheckpoint { .. }) => FailureClass::Store,
             Self::Training(inerd_training::Error::Diverged { .. }) => FailureClass::Diverged,
-            Self::Training(inerd_training::Error::WriteCheckpoint { .. }) => FailureClass::Store,
             Self::Interrupted => FailureClass::Interrupted,
             Self::Bug(_) | Self::Metrics(_) => FailureClass::Bug,
             _ => FailureClass::Input,

@@ -15,6 +15,8 @@ pub struct FileInputs {
     pub data_dir: Option<PathBuf>,
     /// One subfolder per model.
     pub models_dir: Option<PathBuf>,
+    /// Plain texts to pre-train on, `<name>.txt` or `<name>.txt.zst`.
+    pub texts_dir: Option<PathBuf>,
     pub backend: Backend,
 }
 
@@ -28,10 +30,27 @@ impl FileInputs {
         }
     }
 
-    /// How to get a dataset that isn't at hand; `None` where it is.
-    pub fn missing(&self, dataset: &str) -> Option<String> {
-        let card = Card::find(dataset, None).ok()?;
-        inerd_corpus::fingerprint(&card, self.data_dir.as_deref()).err().map(|e| e.to_string())
+    /// The file of a plain text, where it is at hand.
+    pub fn text_file(&self, name: &str) -> Option<PathBuf> {
+        let dir = self.texts_dir.as_ref()?;
+        ["txt", "txt.zst"].iter().map(|ending| dir.join(format!("{name}.{ending}"))).find(|path| path.is_file())
+    }
+
+    /// How to get an input that isn't at hand, as a plan calls it (`dataset wnut17`); `None` where it is.
+    pub fn missing(&self, input: &str) -> Option<String> {
+        let (what, name) = input.split_once(' ')?;
+        match what {
+            "dataset" => {
+                let card = Card::find(name, None).ok()?;
+                inerd_corpus::fingerprint(&card, self.data_dir.as_deref()).err().map(|e| e.to_string())
+            }
+            "model" => Some(format!(
+                "put config.json, tokenizer.json and model.safetensors of `{name}` into `{}`; --models-dir or \
+                 INERD_MODELS names the folder of all models",
+                self.model_dir(name).display()
+            )),
+            _ => Some(format!("put `{name}.txt` into the folder that --texts-dir or INERD_TEXTS names")),
+        }
     }
 }
 
@@ -74,7 +93,17 @@ impl Inputs for FileInputs {
             help: format!("`{}` should hold config.json, tokenizer.json and model.safetensors", dir.display()),
         };
         if !dir.is_dir() {
-            return Err(problem(format!("the model `{path}` is not there")));
+            // Known by name only: it can be planned, not run.
+            let fingerprint = Fingerprint::of(format!("model {path}"));
+            return Ok(BaseModel {
+                fingerprint,
+                present: false,
+                parameters: 0,
+                layers: 0,
+                width: 0,
+                vocabulary: 0,
+                context: 0,
+            });
         }
         let config = Config::read(&dir.join("config.json")).map_err(|e| problem(e.to_string()))?;
         Ok(BaseModel {
@@ -89,10 +118,17 @@ impl Inputs for FileInputs {
     }
 
     fn corpus(&self, name: &str) -> Result<Text, InputError> {
-        Err(InputError {
-            message: format!("the text corpus `{name}` is unknown"),
-            help: "pre-training on plain text is not there yet".to_owned(),
-        })
+        let Some(path) = self.text_file(name) else {
+            return Ok(Text { fingerprint: Fingerprint::of(format!("text {name}")), present: false, bytes: 0 });
+        };
+        let problem = |e: std::io::Error| InputError {
+            message: format!("the text `{}` can't be read", path.display()),
+            help: e.to_string(),
+        };
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_mmap_rayon(&path).map_err(problem)?;
+        let bytes = fs::metadata(&path).map_err(problem)?.len();
+        Ok(Text { fingerprint: Fingerprint::from_bytes(*hasher.finalize().as_bytes()), present: true, bytes })
     }
 
     fn file(&self, path: &str) -> Result<Fingerprint, InputError> {

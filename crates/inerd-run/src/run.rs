@@ -175,10 +175,7 @@ fn unavailable(stage: &Stage, summary: &Summary) -> Option<String> {
 }
 
 fn blocked(stage: &Stage, decision: Decision, context: &Context) -> String {
-    let how = stage
-        .missing
-        .iter()
-        .find_map(|missing| missing.strip_prefix("dataset ").and_then(|dataset| context.inputs.missing(dataset)));
+    let how = stage.missing.iter().find_map(|missing| context.inputs.missing(missing));
     how.unwrap_or_else(|| format!("{decision}: {}", stage.missing.join(", ")))
 }
 

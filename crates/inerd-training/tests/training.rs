@@ -4,7 +4,9 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use inerd_lm::{Config, Gpt2Config, LanguageModel};
-use inerd_training::{Example, Flow, Hooks, Loss, Schedule, Settings, Step, Trained, mean_loss, pack, response_loss, train};
+use inerd_training::{
+    Example, Flow, Hooks, Loss, Schedule, Settings, Step, Trained, mean_loss, pack, response_loss, train,
+};
 
 fn model(device: &Device) -> LanguageModel {
     LanguageModel::random(Config::Gpt2(Gpt2Config::new(40, 48, 32, 2, 4)), 3, device).unwrap()
@@ -84,7 +86,11 @@ impl Hooks for Quiet {
         if step.step == self.stop_after { Flow::Stop } else { Flow::Continue }
     }
 
-    fn validate(&mut self, _: &LanguageModel, _: usize) -> Result<Option<f64>, Box<dyn std::error::Error + Send + Sync>> {
+    fn validate(
+        &mut self,
+        _: &LanguageModel,
+        _: usize,
+    ) -> Result<Option<f64>, Box<dyn std::error::Error + Send + Sync>> {
         Ok(None)
     }
 }

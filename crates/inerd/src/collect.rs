@@ -29,8 +29,7 @@ pub(crate) fn collect(experiment: &Experiment, plan: &Plan, store: &Store) -> Re
         if !gold.contains_key(&planned.dataset)
             && let Some(sentences) = sources.gold(planned.score)?
         {
-            let may_publish =
-                inerd_corpus::Card::find(&planned.dataset, None).is_ok_and(|card| card.is_synthetic());
+            let may_publish = inerd_corpus::Card::find(&planned.dataset, None).is_ok_and(|card| card.is_synthetic());
             let dataset = planned.dataset.clone();
             gold.insert(dataset.clone(), GoldSet { dataset, may_publish, sentences });
         }
@@ -49,8 +48,8 @@ pub(crate) fn collect(experiment: &Experiment, plan: &Plan, store: &Store) -> Re
             name: experiment.name.clone(),
             question: question.question.clone(),
             baseline: question.baseline.clone(),
+            contrast: question.contrast.0.clone(),
             metric: question.metric.clone(),
-            contrast: question.contrast.iter().map(str::to_owned).collect(),
             min_effect: question.min_effect,
             seeds: question.seeds.iter().collect(),
         },
@@ -123,10 +122,8 @@ impl Sources<'_> {
             cell.generations = generated.json_lines(inerd_run::GENERATIONS)?;
             cell.cost.generation_tokens = cell.generations.iter().map(|g| g.tokens as u64).sum();
         }
-        cell.cost = Cost {
-            generation_seconds: seconds.get(&stage.generations).copied().unwrap_or_default(),
-            ..cell.cost
-        };
+        cell.cost =
+            Cost { generation_seconds: seconds.get(&stage.generations).copied().unwrap_or_default(), ..cell.cost };
         cell.facts = self.facts(stage.generations, lineage)?;
         let made = scored.manifest.provenance;
         cell.commit.clone_from(&made.commit);

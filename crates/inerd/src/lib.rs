@@ -39,6 +39,9 @@ struct Global {
     /// Folder of the models that are not shipped.
     #[arg(long, global = true, env = "INERD_MODELS", value_name = "DIR")]
     models_dir: Option<PathBuf>,
+    /// Folder of plain texts to pre-train on, `<name>.txt` or `<name>.txt.zst`.
+    #[arg(long, global = true, env = "INERD_TEXTS", value_name = "DIR")]
+    texts_dir: Option<PathBuf>,
     /// auto, cpu, cuda or cuda:N.
     #[arg(long, global = true, env = "INERD_DEVICE", default_value = "auto", value_name = "DEVICE")]
     device: DeviceChoice,

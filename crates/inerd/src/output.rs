@@ -87,6 +87,12 @@ impl Output {
         }
     }
 
+    /// Data that are text already, whoever reads them.
+    #[expect(clippy::unused_self, reason = "printing goes through the one who prints")]
+    pub(crate) fn data(&mut self, text: &str) {
+        print!("{text}");
+    }
+
     /// Something said along the way; programs don't get it.
     pub(crate) fn say(&mut self, message: &str) {
         if self.format == Format::Human {
@@ -117,7 +123,7 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
 /// Log lines of the rooms go to stderr; `INERD_LOG` chooses them (for example `inerd_training=debug`).
 pub(crate) fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::builder()
-        .with_default_directive(tracing_subscriber::filter::LevelFilter::WARN.into())
+        .with_default_directive(tracing_subscriber::filter::LevelFilter::ERROR.into())
         .with_env_var("INERD_LOG")
         .from_env_lossy();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();

@@ -60,7 +60,7 @@ impl Observer for Bars {
                 self.work.finish_and_clear();
                 self.stages.finish_and_clear();
             }
-            _ => {}
+            Event::StageInterrupted { .. } => {}
         }
     }
 

@@ -21,9 +21,8 @@ pub(super) fn corpus(name: &str, recipe: &Synthesis, grammar: &Grammar) -> Resul
         [("train", recipe.train, false), ("valid", recipe.valid, true), ("test", recipe.test, true)]
     {
         let allowed = |leaf: &str| split == "test" || labels.get(leaf).is_none_or(|label| !unseen.contains(label));
-        let allowed: BTreeSet<&str> = grammar.types.keys().map(String::as_str).filter(|t| allowed(t)).collect();
         let rng = stream(&format!("synthesis {name} {split}"), recipe.seed);
-        let mut writer = Writer { grammar, recipe, labels: &labels, allowed, evaluation, rng };
+        let mut writer = Writer::new(grammar, recipe, &labels, &allowed, evaluation, rng);
         let sentences = (1..=size)
             .map(|n| writer.sentence(format!("{name}/{split}/{n}")))
             .collect::<Option<Vec<_>>>()
@@ -62,10 +61,10 @@ fn labels(grammar: &Grammar, count: Option<usize>) -> BTreeMap<&str, &str> {
         chosen.insert(name);
         // A type of which every child is chosen is never the most specific one.
         let parent = grammar.types.get(name).and_then(|t| t.under.as_deref());
-        if let Some((parent, node)) = parent.and_then(|p| grammar.types.get_key_value(p)) {
-            if node.children.iter().all(|c| chosen.contains(c.as_str())) {
-                chosen.remove(parent.as_str());
-            }
+        if let Some((parent, node)) = parent.and_then(|p| grammar.types.get_key_value(p))
+            && node.children.iter().all(|c| chosen.contains(c.as_str()))
+        {
+            chosen.remove(parent.as_str());
         }
     }
     let label = |leaf| grammar.ancestors(leaf).find(|a| chosen.contains(a));
@@ -83,11 +82,20 @@ struct Writer<'a> {
     grammar: &'a Grammar,
     recipe: &'a Synthesis,
     labels: &'a BTreeMap<&'a str, &'a str>,
-    /// Types that may stand in this split.
-    allowed: BTreeSet<&'a str>,
+    /// Type → the finest types at or below it that may stand in this split.
+    leaves: BTreeMap<&'a str, Vec<&'a str>>,
+    first: Usable<'a>,
+    second: Option<Usable<'a>>,
     /// Names kept back from training may be used.
     evaluation: bool,
     rng: ChaCha8Rng,
+}
+
+/// The clauses of one language that can be written without the types that are not allowed.
+struct Usable<'a> {
+    clauses: &'a Clauses,
+    templates: Vec<&'a Template>,
+    plain: Vec<&'a Template>,
 }
 
 /// A sentence while it is written.
@@ -104,22 +112,50 @@ struct Draft<'a> {
 }
 
 impl<'a> Writer<'a> {
+    fn new(
+        grammar: &'a Grammar,
+        recipe: &'a Synthesis,
+        labels: &'a BTreeMap<&'a str, &'a str>,
+        allowed: &dyn Fn(&str) -> bool,
+        evaluation: bool,
+        rng: ChaCha8Rng,
+    ) -> Self {
+        let below = |name: &'a String| {
+            let mut leaves = grammar.leaves(name);
+            leaves.retain(|leaf| allowed(leaf));
+            (name.as_str(), leaves)
+        };
+        let leaves: BTreeMap<&str, Vec<&str>> = grammar.types.keys().map(below).collect();
+        let usable = |clauses: &'a Clauses| {
+            let writable = |template: &&'a Template| {
+                template.iter().all(|piece| match piece {
+                    Piece::Mention(name) => leaves.get(name.as_str()).is_some_and(|l| !l.is_empty()),
+                    _ => true,
+                })
+            };
+            Usable {
+                clauses,
+                templates: clauses.templates.iter().filter(writable).collect(),
+                plain: clauses.plain.iter().filter(writable).collect(),
+            }
+        };
+        let (first, second) = (usable(&grammar.first), grammar.second.as_ref().map(usable));
+        Self { grammar, recipe, labels, leaves, first, second, evaluation, rng }
+    }
+
     /// `None` where no template can be written without the types that are not allowed.
     fn sentence(&mut self, id: String) -> Option<Sentence> {
-        let grammar = self.grammar;
-        let clauses = match &grammar.second {
-            Some(second) if self.rng.random_bool(self.recipe.second_language) => second,
-            _ => &grammar.first,
-        };
+        let second = self.second.is_some() && self.rng.random_bool(self.recipe.second_language);
         let label_free = self.rng.random_bool(self.recipe.label_free);
-        let templates = if label_free { &clauses.plain } else { &clauses.templates };
-        let usable: Vec<&'a Template> = templates.iter().filter(|t| self.usable(t)).collect();
+        let usable = if second { self.second.as_ref()? } else { &self.first };
+        let clauses = usable.clauses;
+        let templates = if label_free { usable.plain.clone() } else { usable.templates.clone() };
 
         let mut draft = Draft::default();
         // A geometric number of clauses with the mean that the recipe wants.
         let more = 1.0 - 1.0 / self.recipe.length;
         loop {
-            let template = *usable.choose(&mut self.rng)?;
+            let template = *templates.choose(&mut self.rng)?;
             draft.chosen.clear();
             self.write(template, clauses, &mut draft);
             if !self.rng.random_bool(more) {
@@ -135,13 +171,6 @@ impl<'a> Writer<'a> {
         draft.entities.dedup();
         let tokens = words(&draft.text);
         Some(Sentence { id, tokens, entities: draft.entities, text: draft.text })
-    }
-
-    fn usable(&self, template: &Template) -> bool {
-        template.iter().all(|piece| match piece {
-            Piece::Mention(name) => self.grammar.leaves(name).iter().any(|leaf| self.allowed.contains(leaf)),
-            _ => true,
-        })
     }
 
     fn write(&mut self, template: &'a Template, clauses: &'a Clauses, draft: &mut Draft<'a>) {
@@ -184,7 +213,8 @@ impl<'a> Writer<'a> {
         draft.depth -= 1;
         draft.chosen = outside;
         draft.silent = was_silent;
-        if let Some(label) = self.labels.get(leaf).filter(|_| !was_silent) {
+        let allowed = self.leaves.get(leaf).is_some_and(|l| !l.is_empty());
+        if let Some(label) = self.labels.get(leaf).filter(|_| allowed && !was_silent) {
             draft.entities.push(Entity::new(*label, start, draft.text.len()));
         }
     }
@@ -194,9 +224,12 @@ impl<'a> Writer<'a> {
         if let Some(leaf) = draft.chosen.get(name) {
             return Some(leaf);
         }
-        let mut leaves = self.grammar.leaves(name);
-        leaves.retain(|leaf| self.allowed.contains(leaf));
-        let leaf = *leaves.choose(&mut self.rng)?;
+        let leaf = match self.leaves.get(name)?.choose(&mut self.rng) {
+            Some(leaf) => *leaf,
+            // A template without an allowed type is never chosen, but a mention may hold one: it is written, and not
+            // annotated.
+            None => *self.grammar.leaves(name).choose(&mut self.rng)?,
+        };
         draft.chosen.insert(name, leaf);
         Some(leaf)
     }
@@ -204,10 +237,10 @@ impl<'a> Writer<'a> {
     fn pick(&mut self, name: &str, clauses: &'a Clauses) -> Option<&'a Template> {
         let first = &self.grammar.first.lists;
         let mut list: &'a List = clauses.lists.get(name).or_else(|| first.get(name))?;
-        if let Some(others) = self.grammar.borrows.get(name) {
-            if self.rng.random_bool(self.recipe.ambiguity) {
-                list = others.choose(&mut self.rng).and_then(|other| first.get(other)).unwrap_or(list);
-            }
+        if let Some(others) = self.grammar.borrows.get(name)
+            && self.rng.random_bool(self.recipe.ambiguity)
+        {
+            list = others.choose(&mut self.rng).and_then(|other| first.get(other)).unwrap_or(list);
         }
         let unseen = self.evaluation && !list.held_out.is_empty() && self.rng.random_bool(self.recipe.unseen);
         if unseen { list.held_out.choose(&mut self.rng) } else { list.seen.choose(&mut self.rng) }

@@ -1,5 +1,8 @@
 //! Tokenizers for tests: a toy one with any vocabulary, and the real ones where they are at hand.
 #![allow(dead_code, reason = "every test file uses its own part")]
+#![allow(clippy::print_stderr, reason = "a skipped test must say so")]
+
+pub(crate) mod random;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

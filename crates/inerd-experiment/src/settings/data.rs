@@ -59,7 +59,7 @@ settings! {
         map: BTreeMap<String, String> = BTreeMap::new();
         /// How often each dataset counts in the merge (1 where it isn't listed).
         weights: BTreeMap<String, f64> = BTreeMap::new();
-        /// At most this many training sentences of each dataset in a merge of two or more.
+        /// At most this many training sentences of each dataset, whether it is merged with others or alone.
         cap: Option<usize> = None;
         /// Temperature of the sampling by size: 1 keeps the sizes, larger evens them out.
         temperature: f64 = 1.0, [.range(0.01, 1000.0)];

@@ -11,8 +11,8 @@ pub use executor::{Accounting, Executor, ExecutorKind, Slurm, SlurmStage};
 pub use generate::{Format, Generate, Granularity, Order, Rules, Score, Split, Strategy, Style, TypeSet, Verbalise};
 pub use model::{Architecture, Model, ModelKind};
 pub use training::{
-    CoRegularization, Lora, LoraMode, Loss, PlMarker, Precision, Pretrain, Schedule, Sharing, Training, ValidMetric,
-    Validation,
+    CoRegularization, DataOrder, Lora, LoraMode, Loss, PlMarker, Precision, Pretrain, Schedule, Sharing, Training,
+    ValidMetric, Validation,
 };
 
 use crate::define::{Names, settings};

@@ -52,6 +52,15 @@ choices! {
         None = "none",
     }
 
+    /// The order of the training data.
+    pub enum DataOrder {
+        /// Shuffled anew for every epoch.
+        Shuffled = "shuffled",
+        /// One pass in the order of the subset's draw. A larger subset begins with the smaller one, so its training may
+        /// go on from where the smaller one's was: see [`Stage::continues`](crate::Stage::continues).
+        Nested = "nested",
+    }
+
     /// Whether equal stages are one.
     pub enum Sharing {
         /// A stage that several arms or experiments need runs once.
@@ -185,6 +194,8 @@ settings! {
         max_datasets: Option<usize> = None;
         /// How much of their training data is used.
         subset: Subset = Subset::default();
+        /// The order of the training data.
+        order: DataOrder = DataOrder::Shuffled, [.skip_default()];
         /// Passes over the data, at most.
         epochs: usize = 15, [.range(1.0, 100_000.0)];
         /// Stop after this many steps, whatever `epochs` says.
@@ -203,6 +214,8 @@ settings! {
         schedule: Schedule = Schedule::Linear;
         /// Share of the steps with a rising learning rate.
         warmup: f64 = 0.1, [.range(0.0, 1.0)];
+        /// Number of steps with a rising learning rate, instead of a share.
+        warmup_steps: Option<usize> = None, [.skip_default()];
         /// Share of the steps in which `wsd` falls.
         decay: f64 = 0.2, [.range(0.0, 1.0)];
         /// The learning rate at the end, as a share of the peak.

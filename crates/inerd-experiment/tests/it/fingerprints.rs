@@ -49,6 +49,7 @@ const RICH: &[&str] = &[
         datasets = ["a", "b"]
         max_datasets = 1
         subset = { fraction = 0.5 }
+        epochs = 1
         schedule = "wsd"
         loss = "masked"
         lora = { mode = "on" }
@@ -286,7 +287,6 @@ fn keys_that_are_switched_off_do_not_run_things_again() {
         ("fine.mask", "paper"),
         ("fine.lora.rank", "64"),
         ("data.merge.weights", "{ a = 3.0 }"),
-        ("data.merge.cap", "3"),
         ("fine.subset.seed", "3"),
         ("pretrain.lr", "0.5"),
         ("generate.batch", "1"),

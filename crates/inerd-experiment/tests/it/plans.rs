@@ -275,3 +275,82 @@ fn large_plans_are_quick() {
     assert!(plan.stages.len() > 10_000);
     assert!(elapsed.as_secs_f64() < 10.0, "{} stages took {elapsed:?}", plan.stages.len());
 }
+
+const SIZES: &str = r#"
+    [data]
+    pool = ["a", "b"]
+    target = "a"
+    [experiment]
+    seeds = { count = 1 }
+    [coarse]
+    epochs = 1
+    order = "nested"
+    schedule = "wsd"
+    decay = 0.2
+    warmup_steps = 10
+    patience = false
+    valid = { metric = "loss" }
+    [grid]
+    "coarse.subset.fraction" = [0.1, 0.2, 0.5, 1.0]
+"#;
+
+fn chain(plan: &Plan) -> Vec<Option<f64>> {
+    let mut coarse: Vec<_> = plan.stages.iter().filter(|stage| stage.kind.name() == "coarse").collect();
+    coarse.sort_by(|a, b| a.work.sentences.total_cmp(&b.work.sentences));
+    for pair in coarse.windows(2) {
+        assert!(pair[1].continues.is_none_or(|id| id == pair[0].id), "the next smaller one");
+    }
+    coarse.iter().map(|stage| stage.continues.map(|_| stage.work.reused / stage.work.trained.most)).collect()
+}
+
+#[test]
+fn nested_sizes_continue_the_next_smaller_one() {
+    // Eight tenths of the smaller training come before its decay.
+    let found = chain(&plan(SIZES));
+    let expected = [None, Some(0.8 * 0.1 / 0.2), Some(0.8 * 0.2 / 0.5), Some(0.8 * 0.5)];
+    assert_eq!(found.len(), 4, "the whole is the largest of the nested sizes");
+    for (found, expected) in found.iter().zip(expected) {
+        assert_eq!(found.is_some(), expected.is_some());
+        assert!((found.unwrap_or(0.0) - expected.unwrap_or(0.0)).abs() < 1e-9, "{found:?} {expected:?}");
+    }
+    let constant = chain(&plan(&SIZES.replace("\"wsd\"", "\"constant\"")));
+    assert!((constant[2].unwrap() - 0.4).abs() < 1e-9);
+}
+
+#[test]
+fn sizes_share_nothing_that_is_not_provably_equal() {
+    for (from, to) in [
+        ("\"wsd\"", "\"linear\""),
+        ("\"wsd\"", "\"cosine\""),
+        ("order = \"nested\"\n", ""),
+        ("warmup_steps = 10", "warmup = 0.1"),
+        ("schedule = ", "max_steps = 7\n    schedule = "),
+        ("schedule = ", "co_regularization = true\n    schedule = "),
+        ("patience = false", "patience = 2"),
+        ("epochs = 1\n", "epochs = 1\n    subset = { stratified = true }\n"),
+    ] {
+        assert!(chain(&plan(&SIZES.replace(from, to))).iter().all(Option::is_none), "{to}");
+    }
+}
+
+#[test]
+fn a_shortcut_changes_no_identity() {
+    let all = plan(SIZES);
+    let alone = plan(&SIZES.replace("[0.1, 0.2, 0.5, 1.0]", "[0.5]"));
+    for stage in &alone.stages {
+        assert!(all.stage(stage.id).is_some(), "{}", stage.label);
+    }
+}
+
+#[test]
+fn keys_that_came_later_leave_older_identities_alone() {
+    let text = "data = { pool = [\"a\"], target = \"a\" }\n";
+    let plan = plan(text);
+    let fine = plan.stages.iter().find(|stage| stage.kind.name() == "fine").unwrap();
+    let identity = fine.kind.identity();
+    assert!(identity["body"]["settings"].get("order").is_none());
+    let nested = read_with(text, &[("fine.order", "nested"), ("fine.epochs", "1")]).unwrap();
+    let nested = Plan::build(&nested, &Fake::default()).unwrap();
+    let fine = nested.stages.iter().find(|stage| stage.kind.name() == "fine").unwrap();
+    assert_eq!(fine.kind.identity()["body"]["settings"]["order"], "nested");
+}

@@ -145,7 +145,7 @@ impl<'a> Slices<'a> {
 
         add(&mut self.density, density);
 
-        let third = |span: Span| (3 * span.start / sentence.text.len().max(1)).min(2);
+        let third = |span: Span| (span.start.saturating_mul(3) / sentence.text.len().max(1)).min(2);
         add(&mut self.position, span.map_or(3, third));
 
         if let Some(training) = self.training {

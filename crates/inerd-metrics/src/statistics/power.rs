@@ -63,3 +63,28 @@ pub fn required_seeds(effect: f64, deviation: f64, alpha: f64, wanted: f64) -> O
 pub fn more_seeds(n: usize, effect: f64, deviation: f64, alpha: f64, wanted: f64) -> Option<usize> {
     required_seeds(effect, deviation, alpha, wanted).map(|needed| needed.saturating_sub(n))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The classic table (Cohen 1988; G*Power 3): two-sided, alpha 0.05, power 0.8.
+    #[test]
+    fn the_classic_sample_sizes() {
+        for (effect, seeds) in [(0.2, 394), (0.5, 64), (0.8, 26), (1.0, 17), (2.0, 6)] {
+            assert_eq!(required_seeds(effect, 1.0, 0.05, 0.8), Some(seeds), "{effect}");
+        }
+        assert_eq!(more_seeds(5, 2.0, 2.0, 0.05, 0.8), Some(12));
+        assert_eq!(more_seeds(20, 2.0, 2.0, 0.05, 0.8), Some(0));
+    }
+
+    #[test]
+    fn degenerate_questions_have_answers() {
+        assert_eq!(power(1, 1.0, 1.0, 0.05), 0.0);
+        assert_eq!(power(2, 1.0, 0.0, 0.05), 1.0);
+        assert_eq!(power(5, f64::NAN, 1.0, 0.05), 0.0);
+        assert_eq!(required_seeds(0.0, 1.0, 0.05, 0.8), None);
+        assert_eq!(required_seeds(1e-9, 1.0, 0.05, 0.8), None);
+        assert_eq!(required_seeds(1.0, 0.0, 0.05, 0.8), Some(2));
+    }
+}

@@ -91,6 +91,28 @@ where
     Ok((scores, counts))
 }
 
+/// The entities of one sentence's tags as (type, first token, token after the last), read leniently in any scheme: as
+/// seqeval reads them by default, with `L` and `U` for `E` and `S`.
+///
+/// # Errors
+/// Where a tag is empty.
+pub fn tagged_entities<S: AsRef<str>>(tags: &[S]) -> Result<Vec<(String, usize, usize)>> {
+    let common = |tag: &str| match tag.as_bytes().first() {
+        Some(b'L') => format!("E{}", &tag[1..]),
+        Some(b'U') => format!("S{}", &tag[1..]),
+        _ => tag.to_owned(),
+    };
+    let tags: Vec<String> = tags.iter().map(|tag| common(tag.as_ref())).collect();
+    let mut reader = seqeval::Seqeval::default();
+    let mut entities = Vec::new();
+    for (token, tag) in tags.iter().enumerate() {
+        let ended = reader.read(tag).map_err(|bad| bad.at("given", 0, token, tag))?;
+        entities.extend(ended.map(|(kind, first)| (kind.to_owned(), first, token)));
+    }
+    entities.extend(reader.end_sentence().map(|(kind, first)| (kind.to_owned(), first, tags.len())));
+    Ok(entities)
+}
+
 fn lockstep<'a, S, T, R>(
     rules: TagRules,
     gold: &'a [T],
@@ -201,6 +223,15 @@ mod tests {
         assert!(lengths.contains("sentence 1"), "{lengths}");
         let loader = error(TagRules::Nervaluate(Convention::NervaluateType), &["U-X"], &["O"]);
         assert!(loader.contains("`U-X`"), "{loader}");
+    }
+
+    #[test]
+    fn entities_of_any_scheme() {
+        let expected = [("PER".to_owned(), 0, 2), ("LOC".to_owned(), 3, 4)];
+        for line in ["B-PER I-PER O B-LOC", "I-PER I-PER O I-LOC", "B-PER E-PER O S-LOC", "B-PER L-PER O U-LOC"] {
+            let tags: Vec<&str> = line.split(' ').collect();
+            assert_eq!(tagged_entities(&tags).unwrap(), expected, "{line}");
+        }
     }
 
     #[test]

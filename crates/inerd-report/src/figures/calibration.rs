@@ -1,7 +1,7 @@
 //! Reliability: how often entities of a confidence are right.
 
 use inerd_metrics::Rate;
-use polars::prelude::{Column as Series, NamedFrom as _};
+use polars::prelude::Column as Series;
 
 use super::chart::{Axis, Column, Key, Plot};
 use super::{Figure, Points};

@@ -1,6 +1,6 @@
 //! Arms side by side on every dataset: mean, deviation, and every seed.
 
-use polars::prelude::{Column as Series, NamedFrom as _};
+use polars::prelude::Column as Series;
 
 use super::chart::{Axis, Chart, Column, Key, Outcome, Plot, TICK, wrap};
 use super::{Figure, Points};

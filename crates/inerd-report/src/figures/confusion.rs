@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use inerd_metrics::analysis::Confusion;
-use polars::prelude::{Column as Series, NamedFrom as _};
+use polars::prelude::Column as Series;
 
 use super::heat::{Field, Heat};
 use super::{Column, Figure, Points};

@@ -1,6 +1,6 @@
 //! Forest plot: every arm's difference to the baseline with its interval.
 
-use polars::prelude::{Column as Series, NamedFrom as _};
+use polars::prelude::Column as Series;
 
 use super::chart::{Axis, Column, LABEL, Plot, TICK, wrap};
 use super::{Figure, Points};

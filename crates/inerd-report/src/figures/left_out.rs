@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use polars::prelude::{Column as Series, NamedFrom as _};
+use polars::prelude::Column as Series;
 
 use super::heat::{Field, Heat};
 use super::{Column, Figure, Points};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use polars::prelude::{Column as Series, NamedFrom as _};
+use polars::prelude::Column as Series;
 
 use super::chart::{Axis, Column, Key, Plot};
 use super::{Figure, Points};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use polars::prelude::{Column as Series, NamedFrom as _};
+use polars::prelude::Column as Series;
 
 use super::chart::{Axis, Chart, Column, Key, Outcome, Plot};
 use super::fit::{PowerLaw, fit};

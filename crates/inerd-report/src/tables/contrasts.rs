@@ -1,6 +1,6 @@
 //! Every arm against the baseline, with interval and p-values.
 
-use polars::prelude::{Column, NamedFrom as _};
+use polars::prelude::Column;
 
 use super::{Entry, Heading, Table};
 use crate::Error;

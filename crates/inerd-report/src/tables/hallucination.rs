@@ -1,7 +1,7 @@
 //! What the arms wrote that the task makes impossible, by class.
 
 use inerd_metrics::{Hallucinations, Rate};
-use polars::prelude::{Column, NamedFrom as _};
+use polars::prelude::Column;
 
 use super::{Entry, Heading, Table};
 use crate::Error;

@@ -1,6 +1,6 @@
 //! The experiment's main table: arms × datasets.
 
-use polars::prelude::{Column, NamedFrom as _};
+use polars::prelude::Column;
 
 use super::{Entry, Heading, Rank, Table};
 use crate::Error;

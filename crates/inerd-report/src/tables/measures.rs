@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use inerd_metrics::analysis::{ErrorAnalysis, Slice};
 use inerd_metrics::{Convention, Counts, ScoreReport};
-use polars::prelude::{Column, NamedFrom as _};
+use polars::prelude::Column;
 
 use super::{Entry, Heading, Table};
 use crate::Error;

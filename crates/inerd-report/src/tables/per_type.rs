@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use polars::prelude::{Column, NamedFrom as _};
+use polars::prelude::Column;
 
 use super::{Entry, Heading, Table};
 use crate::Error;

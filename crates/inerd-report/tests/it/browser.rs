@@ -1,5 +1,7 @@
 //! The page in a real browser (Chromium, headless, from `file://`). Skipped with a line where none is installed.
 
+#![expect(clippy::print_stdout, reason = "a skipped test must say so")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

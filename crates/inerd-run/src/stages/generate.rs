@@ -51,7 +51,9 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &GenerateStage) -> Result<(), Error
         max_new_tokens: settings.max_new_tokens,
         batch: settings.batch,
     };
-    let generations = answering.answer(job, &sentences)?;
+    let (context, total) = (job.context, sentences.len());
+    let mut progress = |done| job.progress("sentence", done, total, "generating".to_owned());
+    let generations = answering.answer(&sentences, context, &mut progress)?;
     job.fact("sentences", sentences.len() as f64);
     job.fact("tokens", generations.iter().map(|g| g.tokens).sum::<usize>() as f64);
     job.write_json_lines(GENERATIONS, &generations)
@@ -68,37 +70,43 @@ pub(crate) struct Answering<'a> {
 }
 
 impl Answering<'_> {
-    /// Answers in the order of the sentences. A request to stop ends it between two batches.
-    pub(crate) fn answer(&self, job: &mut Job<'_>, sentences: &[Sentence]) -> Result<Vec<Generation>, Error> {
-        let context = self.model.config.context();
+    /// Answers in the order of the sentences; `progress` hears how many are done. A request to stop ends it between two
+    /// batches.
+    pub(crate) fn answer(
+        &self,
+        sentences: &[Sentence],
+        context: &Context,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Vec<Generation>, Error> {
+        let room = self.model.config.context();
         let mut requests = Vec::with_capacity(sentences.len());
         for sentence in sentences {
             let prompt = self.codec.prompt(&sentence.text);
-            if prompt.len() >= context {
-                return Err(Error::SentenceTooLong { id: sentence.id.clone(), length: prompt.len() + 1, context });
+            if prompt.len() >= room {
+                let (id, length) = (sentence.id.clone(), prompt.len() + 1);
+                return Err(Error::SentenceTooLong { id, length, context: room });
             }
             let automaton = self.codec.automaton(&sentence.text, &self.rules);
-            requests.push(Request { prompt, constraint: Box::new(Masked::new(automaton, Arc::clone(self.tokenizer))) });
+            let constraint = Box::new(Masked::new(automaton, Arc::clone(self.tokenizer)));
+            requests.push(Request { prompt, constraint });
         }
         let settings = Settings {
             batch: self.batch,
             max_new_tokens: self.max_new_tokens,
             end_of_sequence: self.codec.tokenizer().eos(),
         };
-        let total = requests.len();
-        let mut outputs = Vec::with_capacity(total);
+        let mut outputs = Vec::with_capacity(requests.len());
         // Chunks are large enough for like lengths to meet, and small enough for a stop to be heard.
         let chunk = (self.batch * 8).max(1);
         while !requests.is_empty() {
-            if job.context.stop.load(Ordering::Relaxed) {
+            if context.stop.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
             let rest = requests.split_off(chunk.min(requests.len()));
             let current = std::mem::replace(&mut requests, rest);
             let before = outputs.len();
-            let device = job.context.device.clone();
-            let mut progress = |done: usize| job.progress("sentence", before + done, total, "generating".to_owned());
-            outputs.extend(generate(self.model, current, settings, &device, &mut progress)?);
+            let mut tell = |done: usize| progress(before + done);
+            outputs.extend(generate(self.model, current, settings, &context.device, &mut tell)?);
         }
         Ok(sentences
             .iter()
@@ -198,12 +206,11 @@ pub(crate) fn codec(tokenizer: &Arc<Tokenizer>, format: &Format, schema: Schema)
 }
 
 pub(crate) fn rules(names: &Rules, granularity: Granularity) -> Result<inerd_decoding::Rules, Error> {
-    let mut rules = RuleSettings::new(names.iter()).map_err(|e| Error::Unsupported(e.to_string()))?.rules();
-    rules.granularity = match granularity {
+    let rules = RuleSettings::new(names.iter()).map_err(|e| Error::Unsupported(e.to_string()))?.rules();
+    Ok(rules.at(match granularity {
         Granularity::Token => inerd_decoding::Granularity::Token,
         Granularity::Text => inerd_decoding::Granularity::Text,
-    };
-    Ok(rules)
+    }))
 }
 
 pub(crate) fn tokenizer(context: &Context, tokenizer: &TokenizerRef) -> Result<Arc<Tokenizer>, Error> {

@@ -258,7 +258,10 @@ impl Hooks for Watch<'_, '_> {
                     max_new_tokens: valid.max_new_tokens,
                     batch: 32,
                 };
-                let generations = answering.answer(self.job, &self.valid)?;
+                let (context, total) = (self.job.context, self.valid.len());
+                let job = &mut *self.job;
+                let mut progress = |done| job.progress("sentence", done, total, "validating".to_owned());
+                let generations = answering.answer(&self.valid, context, &mut progress)?;
                 score_spans(&self.valid, &generations)?.micro.prf.f1
             }
         };

@@ -47,7 +47,10 @@ enum Data {
         to: Format,
     },
     /// Download a dataset into the data folder and verify it.
-    Fetch { names: Vec<String> },
+    Fetch {
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
     /// Write a card for a folder of your own data.
     Add {
         folder: PathBuf,
@@ -98,7 +101,8 @@ pub(crate) fn run(arguments: Arguments, global: &Global, output: &mut Output) ->
             };
             let written = convert(&corpus, format, &folder).map_err(|e| failed("convert", e))?;
             let line = |w: &inerd_corpus::Written| {
-                let lost = if w.lost > 0 { format!(", {} overlapping mentions left out", w.lost) } else { String::new() };
+                let lost =
+                    if w.lost > 0 { format!(", {} overlapping mentions left out", w.lost) } else { String::new() };
                 format!("{}  {} sentences{lost}\n", w.path.display(), w.sentences)
             };
             output.result(&written.iter().map(line).collect::<String>(), &written);
@@ -176,7 +180,9 @@ fn list(place: &Place, output: &mut Output) -> Result<ExitCode, Failure> {
     let mut sheet = Sheet::new("datasets", &["name", "state", "types", "language", "domain", "licence", "title"]);
     let mut listed = Vec::new();
     for card in place.all()? {
-        let here = |data: &PathBuf| card.files.iter().all(|f| inerd_corpus::locate(&data.join(card.folder()).join(&f.path)).is_some());
+        let here = |data: &PathBuf| {
+            card.files.iter().all(|f| inerd_corpus::locate(&data.join(card.folder()).join(&f.path)).is_some())
+        };
         let state = if card.is_synthetic() {
             "generated"
         } else if place.data.as_ref().is_some_and(here) {
@@ -189,8 +195,9 @@ fn list(place: &Place, output: &mut Output) -> Result<ExitCode, Failure> {
         let Card { name, title, language, domain, licence, .. } = card.clone();
         let words: std::collections::BTreeSet<&String> = card.types.values().collect();
         let types = if words.is_empty() { load(&card, None).map_or(0, |c| c.schema.len()) } else { words.len() };
-        let cells = [&name, state, &types.to_string(), &language.join(" "), &domain, &licence, &title].map(str::to_owned);
-        sheet.row(cells);
+        let (types_cell, languages) = (types.to_string(), language.join(" "));
+        let cells: [&str; 7] = [&name, state, &types_cell, &languages, &domain, &licence, &title];
+        sheet.row(cells.map(str::to_owned));
         listed.push(Listed { name, title, language, domain, licence, types, state });
     }
     output.result(&sheet.text(), &listed);

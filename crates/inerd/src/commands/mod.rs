@@ -1,9 +1,12 @@
 //! One file per command: arguments, one call into a room, output.
 
+mod bench;
 mod data;
 mod plan;
+mod predict;
 mod report;
 mod run;
+mod score;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,8 +27,14 @@ pub(crate) enum Command {
     Plan(plan::Arguments),
     /// Write the report of what the store holds already.
     Report(report::Arguments),
+    /// Score any system's predictions by every convention.
+    Score(score::Arguments),
+    /// Find the entities of new text with a trained model.
+    Predict(predict::Arguments),
     /// Datasets: list, fetch, check, count, convert, add your own.
     Data(data::Arguments),
+    /// Measure a part of the program on your own input.
+    Bench(bench::Arguments),
 }
 
 impl Command {
@@ -34,7 +43,10 @@ impl Command {
             Self::Run(arguments) => run::run(arguments, global, output),
             Self::Plan(arguments) => plan::run(arguments, global, output),
             Self::Report(arguments) => report::run(arguments, global, output),
+            Self::Score(arguments) => score::run(&arguments, output),
+            Self::Predict(arguments) => predict::run(arguments, global, output),
             Self::Data(arguments) => data::run(arguments, global, output),
+            Self::Bench(arguments) => bench::run(&arguments, output),
         }
     }
 }
@@ -66,7 +78,12 @@ impl ExperimentArguments {
 }
 
 fn inputs(global: &Global, backend: Backend) -> FileInputs {
-    FileInputs { data_dir: global.data_dir.clone(), models_dir: global.models_dir.clone(), backend }
+    FileInputs {
+        data_dir: global.data_dir.clone(),
+        models_dir: global.models_dir.clone(),
+        texts_dir: global.texts_dir.clone(),
+        backend,
+    }
 }
 
 /// The exit code that belongs to an error of a run.

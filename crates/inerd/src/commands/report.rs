@@ -15,12 +15,23 @@ use crate::output::{Failure, Output};
 pub(crate) struct Arguments {
     #[command(flatten)]
     file: ExperimentArguments,
+    #[command(flatten)]
+    text: TextArguments,
+}
+
+/// Whether sentences of third-party datasets go into the page.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(super) struct TextArguments {
+    /// Leave the sentences of third-party datasets out of the page: ids, offsets, types and counts stay. For anything
+    /// that is handed on.
+    #[arg(long)]
+    without_text: bool,
 }
 
 pub(crate) fn run(arguments: Arguments, global: &Global, output: &mut Output) -> Result<ExitCode, Failure> {
     let (experiment, plan) = arguments.file.plan(&inputs(global, super::backend(global)?))?;
     let store = Store::open(&global.store).map_err(|e| Failure::during("report", exit_of(&e), e))?;
-    write(&experiment, &plan, &store, global, output)?;
+    write(&experiment, &plan, &store, arguments.text, global, output)?;
     Ok(Exit::Success.into())
 }
 
@@ -29,12 +40,13 @@ pub(super) fn write(
     experiment: &Experiment,
     plan: &Plan,
     store: &Store,
+    text: TextArguments,
     global: &Global,
     output: &mut Output,
 ) -> Result<(), Failure> {
     let input = collect(experiment, plan, store).map_err(|e| Failure::during("collect the scores", exit_of(&e), e))?;
     let folder = global.reports.join(&experiment.name);
-    let written = write_report(&input, &folder, inerd_report::Options::default())
+    let written = write_report(&input, &folder, inerd_report::Options { with_text: !text.without_text })
         .map_err(|e| Failure::during("write the report", Exit::Store, e))?;
     let first: Vec<&PathBuf> = written.iter().take(1).chain(written.iter().filter(|p| is_picture(p))).collect();
     let list: String = first.iter().map(|path| format!("  {}\n", path.display())).collect();

@@ -18,6 +18,8 @@ pub(crate) struct Arguments {
     /// Stop at the first failed stage.
     #[arg(long)]
     fail_fast: bool,
+    #[command(flatten)]
+    text: report::TextArguments,
 }
 
 pub(crate) fn run(arguments: Arguments, global: &Global, output: &mut Output) -> Result<ExitCode, Failure> {
@@ -41,7 +43,7 @@ pub(crate) fn run(arguments: Arguments, global: &Global, output: &mut Output) ->
     let skipped = summary.count(|o| *o == Outcome::Skipped);
     let failed = summary.failed();
     output.say(&format!("{done} stages done, {skipped} were there already, {failed} failed"));
-    report::write(&experiment, &plan, &context.store, global, output)?;
+    report::write(&experiment, &plan, &context.store, arguments.text, global, output)?;
     Ok(if failed == 0 { Exit::Success } else { Exit::StageFailed }.into())
 }
 
@@ -51,7 +53,7 @@ fn missing_inputs(plan: &Plan, inputs: &inerd_run::FileInputs) -> Result<(), Fai
     names.sort();
     names.dedup();
     let Some(first) = names.first() else { return Ok(()) };
-    let how = first.strip_prefix("dataset ").and_then(|dataset| inputs.missing(dataset));
+    let how = inputs.missing(first);
     let missing = Missing { names: names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ") };
     Err(Failure::with_help(
         format!("run `{}`", plan.experiment),
