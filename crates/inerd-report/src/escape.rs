@@ -34,7 +34,8 @@ pub(crate) fn latex(text: &str) -> String {
             '<' => out += r"\textless{}",
             '>' => out += r"\textgreater{}",
             '|' => out += r"\textbar{}",
-            '"' => out += r"\textquotedbl{}",
+            // A straight quotation mark needs an encoding that not every paper has.
+            '"' => out += "''",
             '±' => out += r"$\pm$",
             '×' => out += r"$\times$",
             '−' => out += r"$-$",

@@ -3,15 +3,19 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
+
 use crate::Error;
 use crate::figures::Column;
-use crate::sidecar::{FORMAT, Sidecar};
+use crate::sidecar::{FORMAT, RUNS, Runs, Sidecar};
 
 /// The chain from a point to runs, configurations, commit and data. `Display` prints it.
 #[derive(Debug, Clone)]
 pub struct Explanation {
     id: String,
     record: Sidecar,
+    /// Empty where the figure was taken out of its report.
+    runs: Runs,
 }
 
 /// Follows `FIGURE.svg#ID` (any of the figure's files will do) through the record beside the figure.
@@ -22,12 +26,14 @@ pub fn explain(reference: &str) -> Result<Explanation, Error> {
         return Err(Error::Reference { given: reference.to_owned(), example });
     };
     let path = record_path(Path::new(file));
-    let record = read(&path)?;
+    let record: Sidecar = read(&path)?;
     if !record.points.contains_key(id) {
         let nearest = nearest(id, record.points.keys());
         return Err(Error::UnknownPoint { id: id.to_owned(), path, nearest });
     }
-    Ok(Explanation { id: id.to_owned(), record })
+    let runs = path.with_file_name(RUNS);
+    let runs = if runs.is_file() { read(&runs)? } else { Runs::default() };
+    Ok(Explanation { id: id.to_owned(), record, runs })
 }
 
 /// `loss-wide.svg` → `loss.json`: both widths share one record.
@@ -37,7 +43,7 @@ fn record_path(figure: &Path) -> PathBuf {
     figure.with_file_name(format!("{stem}.json"))
 }
 
-fn read(path: &Path) -> Result<Sidecar, Error> {
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
     #[derive(serde::Deserialize)]
     struct Versioned {
         format: u32,
@@ -60,7 +66,7 @@ fn nearest<'a>(id: &str, known: impl Iterator<Item = &'a String>) -> String {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, record } = self;
+        let Self { id, record, runs } = self;
         let Some(point) = record.points.get(id) else { return Ok(()) };
         let dirty = if record.dirty { " with uncommitted changes" } else { "" };
         writeln!(f, "{id}")?;
@@ -74,8 +80,8 @@ impl fmt::Display for Explanation {
             for stage in &cell.stages {
                 writeln!(f, "    {:<12}run {}", stage.stage, stage.run)?;
                 writeln!(f, "    {:<12}fingerprint {}", "", stage.fingerprint)?;
-                if !stage.configuration.is_empty() {
-                    writeln!(f, "    {:<12}configuration {}", "", stage.configuration)?;
+                if let Some(configuration) = runs.configurations.get(&stage.fingerprint) {
+                    writeln!(f, "    {:<12}configuration {configuration}", "")?;
                 }
             }
             writeln!(f, "    {:<12}{}", "commit", cell.commit)?;

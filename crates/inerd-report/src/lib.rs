@@ -60,6 +60,9 @@ pub fn write_report(input: &ReportInput, folder: &Path, options: Options) -> Res
     let record = folder.join(overview::RECORD);
     let bytes = overview::Summary::new(&view, &answer).json(&record)?;
     written.push(write(record, &bytes)?);
+    let runs = folder.join(sidecar::RUNS);
+    let bytes = sidecar::Runs::of(&view).json(&runs)?;
+    written.push(write(runs, &bytes)?);
     for table in &tables {
         let path = |extension: &str| folder.join(format!("{}.{extension}", table.stem));
         written.push(write(path("md"), table.markdown().as_bytes())?);

@@ -40,7 +40,46 @@ pub(crate) struct CellRecord {
     pub(crate) seed: u64,
     pub(crate) commit: String,
     pub(crate) data_hash: String,
-    pub(crate) stages: Vec<StageRun>,
+    pub(crate) stages: Vec<RunRecord>,
+}
+
+/// A stage's run. Its configuration is in [`Runs`], once for all figures.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RunRecord {
+    pub(crate) stage: String,
+    pub(crate) run: String,
+    pub(crate) fingerprint: String,
+}
+
+impl From<&StageRun> for RunRecord {
+    fn from(stage: &StageRun) -> Self {
+        Self { stage: stage.stage.clone(), run: stage.run.clone(), fingerprint: stage.fingerprint.clone() }
+    }
+}
+
+/// The configurations of a report's runs, in [`RUNS`] beside its figures.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Runs {
+    pub(crate) format: u32,
+    /// Fingerprint → resolved configuration.
+    pub(crate) configurations: BTreeMap<String, String>,
+}
+
+pub(crate) const RUNS: &str = "runs.json";
+
+impl Runs {
+    pub(crate) fn of(view: &View<'_>) -> Self {
+        let stages = view.input.cells.iter().flat_map(|c| &c.stages).filter(|s| !s.configuration.is_empty());
+        let configurations = stages.map(|s| (s.fingerprint.clone(), s.configuration.clone())).collect();
+        Self { format: FORMAT, configurations }
+    }
+
+    pub(crate) fn json(&self, path: &Path) -> Result<Vec<u8>, Error> {
+        let record = |source| Error::Record { path: path.to_owned(), source };
+        let mut bytes = serde_json::to_vec_pretty(self).map_err(record)?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,7 +98,7 @@ impl From<&Cell> for CellRecord {
             seed: cell.seed,
             commit: cell.commit.clone(),
             data_hash: cell.data_hash.clone(),
-            stages: cell.stages.clone(),
+            stages: cell.stages.iter().map(RunRecord::from).collect(),
         }
     }
 }

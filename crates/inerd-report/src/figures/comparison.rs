@@ -5,7 +5,7 @@ use polars::prelude::Column as Series;
 use super::chart::{Axis, Chart, Column, Key, Outcome, Plot, TICK, wrap};
 use super::{Figure, Points};
 use crate::Error;
-use crate::contrast::{interval, resamples};
+use crate::contrast::interval;
 use crate::draw::scene::Colour;
 use crate::draw::style::{GRID, HAIRLINE, LINE, Look, Marker, Tag, Trace, solid};
 use crate::frame::frame;
@@ -29,7 +29,6 @@ pub(super) fn figure<'a>(view: &'a View<'a>) -> Result<Option<Figure<'a>>, Error
     let name = view.metric.kind.name();
     let mut points = Points::new(STEM);
     let mut slots: Vec<Slot> = Vec::new();
-    let resamples = resamples(view, view.groups().count());
     let mut tidy: Vec<(&str, &str, u64, f64)> = Vec::new();
     for (row, dataset, cells) in view.groups() {
         let (arm, data) = (view.rows[row].name.as_str(), view.datasets[dataset].as_str());
@@ -37,7 +36,7 @@ pub(super) fn figure<'a>(view: &'a View<'a>) -> Result<Option<Figure<'a>>, Error
         let Some(mean) = summary.mean else { continue };
         let scored: Vec<_> = cells.iter().copied().filter(|c| view.value(c).is_some()).collect();
         let spread = summary.deviation.map(|d| format!(" ± {d:.2}")).unwrap_or_default();
-        let interval = interval(view, &scored, resamples);
+        let interval = interval(view, &scored);
         let label = format!("{arm} on {data}: {name} {mean:.2}{spread} (n = {}/{})", summary.n(), summary.expected);
         let tag = points.name(&[arm, data], label, scored.clone());
         let mut seeds = Vec::new();

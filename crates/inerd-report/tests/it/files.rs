@@ -41,13 +41,13 @@ const FIGURES: [&str; 11] = [
     "calibration",
     "comparison",
     "confusion-free",
-    "confusion-one-out-left-out-beta",
+    "confusion-one-out-left-out-alpha",
     "forest",
     "leave-one-out",
     "loss",
     "masks",
-    "scaling",
     "scaling-hallucination",
+    "scaling",
     "types",
 ];
 

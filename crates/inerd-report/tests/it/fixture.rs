@@ -81,7 +81,7 @@ pub(crate) fn cell(arm: &str, dataset: &str, seed: u64, hits: usize, misses: Mis
     let stage = |stage: &str| StageRun {
         stage: stage.into(),
         run: format!("{stage}/{arm}-{dataset}-{seed}"),
-        fingerprint: format!("{:016x}", (arm.len() * 1000 + dataset.len() * 100) as u64 + seed),
+        fingerprint: format!("{stage}-{arm}-{dataset}-{seed}").replace(' ', ""),
         configuration: format!("{{\"arm\":\"{arm}\",\"dataset\":\"{dataset}\",\"seed\":{seed}}}"),
     };
     let curve = (0..50).map(|i| CurvePoint {
