@@ -261,7 +261,14 @@ impl Codec {
         let in_text_order = self.format.entity_order == EntityOrder::Text || sentence.entities.len() < 2;
         let inline = self.grammar.layout == Layout::Inline;
         rules.iter().all(|rule| match rule {
-            Rule::Structure => true,
+            // Where words are free, a separator always ends them.
+            Rule::Structure => entities().all(|e| {
+                let surface = e.span.of(&sentence.text).unwrap_or_default();
+                let holds_mark =
+                    |words: &str| self.grammar.marks.iter().any(|m| !m.is_empty() && words.contains(m.as_str()));
+                let listed = [Rule::Copy, Rule::Bigram, Rule::Span].into_iter().any(|rule| rules.contains(rule));
+                (inline || listed || !holds_mark(surface)) && (rules.contains(Rule::Types) || !holds_mark(&e.kind))
+            }),
             Rule::Types => entities().all(|e| self.schema.contains(&e.kind)),
             Rule::Copy | Rule::Bigram | Rule::WordBoundary => inline || entities().all(whole),
             Rule::Span if rules.contains(Rule::WordBoundary) || inline => true,

@@ -234,8 +234,7 @@ pub(crate) fn align(text: &str, pieces: &[Piece], occurrence: Occurrence) -> Vec
         .collect()
 }
 
-/// The places that agree with a surface, in which [`UNKNOWN_TEXT`] stands for one or more characters that are no white
-/// space.
+/// The places that agree with a surface, in which [`UNKNOWN_TEXT`] stands for one or more characters.
 fn unknown_occurrences(text: &str, surface: &str) -> Vec<Span> {
     let parts: Vec<&str> = surface.split(UNKNOWN_TEXT).collect();
     let starts = text.char_indices().map(|(at, _)| at);
@@ -248,8 +247,8 @@ fn unknown_end(text: &str, start: usize, parts: &[&str]) -> Option<usize> {
     let mut at = start + text.get(start..)?.strip_prefix(first).map(|_| first.len())?;
     for part in rest {
         let gap = text.get(at..)?;
-        let skip = gap.char_indices().map(|(i, c)| (i + c.len_utf8(), c)).take_while(|(_, c)| !c.is_whitespace());
-        at = skip.map(|(i, _)| at + i).find(|&i| text[i..].starts_with(part))? + part.len();
+        let mut skip = gap.char_indices().map(|(i, c)| at + i + c.len_utf8());
+        at = skip.find(|&i| text[i..].starts_with(part))? + part.len();
     }
     Some(at)
 }

@@ -46,7 +46,7 @@ impl Rule {
             rule: Rule::Structure,
             name: "structure",
             forbids: "sections out of order: an empty type or content, a missing separator, an end inside an entity",
-            claims: "all",
+            claims: "all; where no other rule lists the words of a section, those that hold no separator",
             needs: &[],
         },
         RuleDoc {

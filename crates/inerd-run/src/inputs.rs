@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use inerd_corpus::{Card, Corpus};
-use inerd_experiment::{Backend, BaseModel, Dataset, Fingerprint, InputError, Inputs, SplitSize, Text};
+use inerd_experiment::{Backend, BaseModel, Dataset, Fingerprint, InputError, Inputs, SplitSize, Text, known_model};
 use inerd_lm::Config;
 use inerd_text::Sentence;
 
@@ -94,16 +94,15 @@ impl Inputs for FileInputs {
         };
         if !dir.is_dir() {
             // Known by name only: it can be planned, not run.
-            let fingerprint = Fingerprint::of(format!("model {path}"));
-            return Ok(BaseModel {
-                fingerprint,
+            return Ok(known_model(path).unwrap_or_else(|| BaseModel {
+                fingerprint: Fingerprint::of(format!("absent model {path}")),
                 present: false,
                 parameters: 0,
                 layers: 0,
                 width: 0,
                 vocabulary: 0,
                 context: 0,
-            });
+            }));
         }
         let config = Config::read(&dir.join("config.json")).map_err(|e| problem(e.to_string()))?;
         Ok(BaseModel {

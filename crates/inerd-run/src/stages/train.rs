@@ -108,6 +108,10 @@ fn unsupported(training: &Training) -> Result<(), Error> {
         "`lora`"
     } else if training.final_lr > 0.0 {
         "`final_lr`"
+    } else if training.warmup_steps.is_some() {
+        "`warmup_steps`"
+    } else if training.order == inerd_experiment::DataOrder::Nested {
+        "`order = \"nested\"`"
     } else {
         return Ok(());
     };

@@ -40,8 +40,8 @@ struct Decode {
 pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<ExitCode, Failure> {
     let What::Decode(decode) = &arguments.what;
     let tokenizer: Arc<dyn Tokenizer> = Arc::new(Vocabulary(Arc::new(load(&decode.tokenizer)?)));
-    let sentences: Vec<Sentence> = inerd_text::read_json_lines(open(&decode.sentences)?)
-        .map_err(|error| unreadable(&decode.sentences, error))?;
+    let sentences: Vec<Sentence> =
+        inerd_text::read_json_lines(open(&decode.sentences)?).map_err(|error| unreadable(&decode.sentences, error))?;
     let types: Vec<String> =
         serde_json::from_reader(open(&decode.types)?).map_err(|error| unreadable(&decode.types, error))?;
     let figures = bench_decode(&tokenizer, &sentences, &types, peak_mb)
