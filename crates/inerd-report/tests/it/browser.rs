@@ -113,7 +113,7 @@ for (const [id, event, value] of [["search", "input", "rome"], ["show", "change"
 }
 const out = document.createElement("pre");
 out.id = "findings";
-out.textContent = `${loaded}\n${Math.max(...times)}\n${document.getElementById("count").textContent}`;
+out.textContent = `${document.getElementById("count").textContent}\n${loaded}\n${times.join("\n")}`;
 document.body.append(out);
 "#;
     let Some(browser) = chromium() else { return };
@@ -134,16 +134,18 @@ document.body.append(out);
     let folder = tempfile::tempdir().unwrap();
     let page = driven(&input, folder.path(), TIMING);
     // The best of a few: other programs on the machine can only make it slower.
-    let (mut load, mut filter) = (f64::INFINITY, f64::INFINITY);
-    for _ in 0..4 {
+    let mut best = vec![f64::INFINITY; 6];
+    for _ in 0..6 {
         let dom = run(browser, &folder.path().join("profile"), &["--dump-dom"], &page);
         let found = findings(&dom);
-        assert_eq!(found[2], "1–50 of 4000 (10000 in all)", "the error filter is still on");
-        load = load.min(found[0].parse().unwrap());
-        filter = filter.min(found[1].parse().unwrap());
-        if load < 1000.0 && filter < 100.0 {
+        assert_eq!(found[0], "1–50 of 4000 (10000 in all)", "the error filter is still on");
+        assert_eq!(found.len(), best.len() + 1, "{found:?}");
+        for (best, time) in best.iter_mut().zip(&found[1..]) {
+            *best = best.min(time.parse().unwrap());
+        }
+        if best[0] < 1000.0 && best[1..].iter().all(|filter| *filter < 100.0) {
             return;
         }
     }
-    panic!("loaded and drawn after {load:.0} ms (at most 1000), slowest filter {filter:.0} ms (at most 100)");
+    panic!("milliseconds to load and draw (at most 1000), and of each filter (at most 100): {best:?}");
 }
