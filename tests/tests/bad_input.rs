@@ -17,13 +17,13 @@ fn refused(lab: &Lab, arguments: &[&str], code: i32, said: &[&str]) {
 #[test]
 fn a_misspelt_key_is_an_error_with_its_line_and_the_nearest_key() {
     let lab = Lab::new(&TINY.replace("max_test  = 12", "max_tets  = 12"));
-    refused(&lab, &["run", "experiment.toml"], 2, &["max_tets", "experiment.toml:20", "max_test"]);
+    refused(&lab, &["run", "experiment.toml"], 2, &["max_tets", "experiment.toml:19", "max_test"]);
 }
 
 #[test]
 fn a_value_of_the_wrong_type_is_an_error_with_its_line() {
     let lab = Lab::new(&TINY.replace("layers  = 1", "layers  = \"one\""));
-    refused(&lab, &["run", "experiment.toml"], 2, &["layers", "experiment.toml:27"]);
+    refused(&lab, &["run", "experiment.toml"], 2, &["layers", "experiment.toml:26"]);
 }
 
 #[test]

@@ -267,9 +267,10 @@ fn oddities_are_met_as_the_catalogue_tells_them() {
     let kpi = corpus(folder, "kpi-edgar");
     assert_eq!(kpi.report.dropped_entities, [("delete".to_owned(), 36)].into());
 
-    // StackOverflow: 16 tags continue nothing; boilerplate goes.
+    // StackOverflow: 11 tags continue nothing (7 in the training file, 3 and 1 in the others, counted by a script of
+    // a dozen lines; the catalogue says 16); boilerplate goes.
     let so = corpus(folder, "stackoverflow");
-    assert_eq!(repaired(&so, Repair::OrphanTag), 16);
+    assert_eq!(repaired(&so, Repair::OrphanTag), 11);
     let all = || so.train.iter().chain(&so.valid).chain(&so.test);
     assert!(so.report.dropped_sentences > 5000, "{}", so.report.dropped_sentences);
     assert!(all().all(|s| !s.text.starts_with("Question_ID :") && !s.text.starts_with("Question_URL :")));

@@ -52,7 +52,9 @@ fn the_same_card_gives_the_same_corpus() {
 fn a_gazetteer_stays_under_70() {
     for corpus in synthetic() {
         let score = Gazetteer::learn(&corpus.train).score(&corpus.test);
-        assert!((0.1..0.7).contains(&score.f1), "{}: {score:?}", corpus.name);
+        assert!(score.f1 < 0.7, "{}: {score:?}", corpus.name);
+        // Hardly a mention of an encyclopedia recurs; elsewhere a list must find something, else nothing is learnable.
+        assert!(score.f1 > 0.1 || corpus.name.starts_with("synth-wiki"), "{}: {score:?}", corpus.name);
     }
 }
 

@@ -133,7 +133,7 @@ fn a_training_stopped_anywhere_ends_with_the_same_bits() {
     let whole = tempfile::tempdir().unwrap();
     let (trained, losses) = run(whole.path(), &settings(8), usize::MAX);
     assert_eq!(losses.len(), 18);
-    assert!(losses[17] < 0.7 * losses[0], "the loss does not fall: {losses:?}");
+    assert!(losses[17] < losses[0] - 0.5, "the loss does not fall: {losses:?}");
     let uninterrupted = weights(trained);
     // Inside the first epoch, at its end, inside the last one.
     for stop in [1, 6, 16] {
