@@ -3,7 +3,7 @@
 use inerd_text::Schema;
 
 use crate::chain::ContentStyle;
-use crate::tokenizer::Speller;
+use crate::tokenizer::{Speller, bytes_of};
 use crate::trie::TypeTrie;
 use crate::{Error, FormatSettings, Layout};
 
@@ -51,6 +51,12 @@ impl Grammar {
             }
             if !setting.is_empty() && (literal.is_empty() || mark.trim().is_empty()) {
                 return Err(Error::Separator { setting, separator: mark.to_owned() });
+            }
+            // A vocabulary with gaps spells an unknown character as something else: no parser could find it again.
+            let spelled = bytes_of(speller.tokenizer(), literal);
+            if !spelled.is_empty() && spelled.trim_ascii() != mark.trim().as_bytes() {
+                let setting = if setting.is_empty() { "layout" } else { setting };
+                return Err(Error::Separator { setting, separator: mark.trim().to_owned() });
             }
         }
         let marks = settings.map(|(_, mark)| mark.trim().to_owned());

@@ -135,6 +135,6 @@ impl Speller {
     }
 }
 
-fn bytes_of(tokenizer: &dyn Tokenizer, ids: &[u32]) -> Vec<u8> {
+pub(crate) fn bytes_of(tokenizer: &dyn Tokenizer, ids: &[u32]) -> Vec<u8> {
     ids.iter().flat_map(|&id| tokenizer.token_bytes(id)).copied().collect()
 }

@@ -4,7 +4,9 @@ mod support;
 
 use std::sync::Arc;
 
-use inerd_decoding::{Allowed, Automaton, Codec, FormatSettings, Granularity, Layout, Occurrence, Rules, Tokenizer};
+use inerd_decoding::{
+    Allowed, Automaton, Codec, Error, FormatSettings, Granularity, Layout, Occurrence, Rules, Tokenizer,
+};
 use inerd_text::{Entity, Schema, Sentence};
 use support::{Real, Toy};
 
@@ -89,7 +91,12 @@ fn check(tokenizer: Arc<dyn Tokenizer>, name: &str) {
     let layouts = [Layout::Paper, Layout::ContentFirst, Layout::Json, Layout::Inline];
     for layout in layouts {
         let format = FormatSettings { layout, occurrence: Occurrence::InOrder, ..FormatSettings::default() };
-        let codec = Codec::new(Arc::clone(&tokenizer), format, schema()).unwrap();
+        let codec = match Codec::new(Arc::clone(&tokenizer), format, schema()) {
+            Ok(codec) => codec,
+            // Its vocabulary has no braces: the layout is refused, never written wrongly.
+            Err(Error::Separator { .. }) if name == "tinystories-656k" && layout != Layout::Paper => continue,
+            Err(error) => panic!("{name}, {layout:?}: {error}"),
+        };
         let name = format!("{name}, {layout:?}");
         for sentence in hard_sentences() {
             let ids = codec.answer(&sentence);

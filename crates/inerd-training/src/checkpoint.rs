@@ -62,7 +62,9 @@ impl Checkpoints {
             fs::remove_dir_all(&target).map_err(failed(&target))?;
         }
         fs::rename(&partial, &target).map_err(failed(&target))?;
-        for old in older.into_iter().filter(|old| *old != target) {
+        let best = state.best.map(|(_, epoch)| self.best(epoch));
+        let forgotten = self.named("best-").into_iter().filter(|path| Some(path) != best.as_ref());
+        for old in older.into_iter().filter(|old| *old != target).chain(forgotten) {
             fs::remove_dir_all(&old).map_err(failed(&old))?;
         }
         Ok(())
@@ -86,10 +88,11 @@ impl Checkpoints {
         Ok(Ok((model, optimizer, state)))
     }
 
-    /// Keeps the weights of the best epoch so far.
-    pub(crate) fn save_best(&self, model: &LanguageModel) -> Result<(), Error> {
-        let partial = self.dir.join("best.partial");
-        let best = self.dir.join("best");
+    /// Keeps the weights of an epoch. Those of the best epoch before go with the next [`Checkpoints::save`], when the
+    /// state on disk no longer names them.
+    pub(crate) fn save_best(&self, model: &LanguageModel, epoch: usize) -> Result<(), Error> {
+        let partial = self.dir.join("partial-best");
+        let best = self.best(epoch);
         let failed = |source| Error::WriteCheckpoint { path: best.clone(), source };
         fs::create_dir_all(&partial).map_err(failed)?;
         model.save(&partial)?;
@@ -99,14 +102,22 @@ impl Checkpoints {
         fs::rename(&partial, &best).map_err(failed)
     }
 
-    pub(crate) fn load_best(&self, device: &Device) -> Result<LanguageModel, Error> {
-        Ok(LanguageModel::load(&self.dir.join("best"), device)?)
+    pub(crate) fn load_best(&self, epoch: usize, device: &Device) -> Result<LanguageModel, Error> {
+        Ok(LanguageModel::load(&self.best(epoch), device)?)
+    }
+
+    fn best(&self, epoch: usize) -> PathBuf {
+        self.dir.join(format!("best-{epoch:04}"))
     }
 
     fn finished(&self) -> Vec<PathBuf> {
+        self.named("step-")
+    }
+
+    fn named(&self, prefix: &str) -> Vec<PathBuf> {
         let mut found: Vec<PathBuf> = (fs::read_dir(&self.dir).into_iter().flatten().flatten())
             .map(|entry| entry.path())
-            .filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("step-")))
+            .filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(prefix)))
             .collect();
         found.sort();
         found

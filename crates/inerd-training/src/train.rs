@@ -98,10 +98,14 @@ pub fn train(
         total_steps,
     };
     let plain = |decoder: &Decoder| LanguageModel { config: config.clone(), decoder: decoder.valid() };
-    while run.state.epoch < settings.epochs && run.state.step < total_steps {
+    // An epoch that was begun is finished and validated, also by a run that resumes behind the very last step.
+    while run.state.epoch < settings.epochs && (run.state.step < total_steps || run.state.step_in_epoch > 0) {
         let order = epoch_order(examples.len(), settings.seed, run.state.epoch);
         let batches = order.chunks(settings.batch.max(1)).skip(run.state.step_in_epoch);
         for batch in batches {
+            if run.state.step >= total_steps {
+                break;
+            }
             let step = run.step(batch)?;
             let stop = hooks.on_step(&step) == Flow::Stop;
             let due = settings.checkpoint_every.is_some_and(|every| run.state.step.is_multiple_of(every.max(1)));
@@ -111,9 +115,6 @@ pub fn train(
             if stop {
                 return Ok(Trained::Interrupted { steps: run.state.step });
             }
-            if run.state.step >= total_steps {
-                break;
-            }
         }
         run.state.epoch += 1;
         run.state.step_in_epoch = 0;
@@ -121,7 +122,7 @@ pub fn train(
         if let Some(score) = hooks.validate(&model, run.state.epoch).map_err(Error::Validation)? {
             if run.state.best.is_none_or(|(best, _)| score > best) {
                 run.state.best = Some((score, run.state.epoch));
-                checkpoints.save_best(&model)?;
+                checkpoints.save_best(&model, run.state.epoch)?;
             }
             let waited = run.state.epoch - run.state.best.map_or(0, |(_, epoch)| epoch);
             if settings.patience.is_some_and(|patience| waited >= patience) {
@@ -131,7 +132,7 @@ pub fn train(
         checkpoints.save(&model, &run.optimizer, &run.state)?;
     }
     let model = match run.state.best {
-        Some(_) => checkpoints.load_best(device)?,
+        Some((_, epoch)) => checkpoints.load_best(epoch, device)?,
         None => plain(&run.decoder),
     };
     Ok(Trained::Finished { model, steps: run.state.step, best: run.state.best })
