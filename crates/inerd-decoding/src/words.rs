@@ -93,6 +93,7 @@ fn writes_no_spaces(c: char) -> bool {
 }
 
 /// An English contraction (`'s`, `'ll`, …) is one unit: tokenizers keep it as one token, and no entity ends inside it.
+/// Behind a script that writes no spaces it is none: there the mark opens a quotation.
 fn join_contractions(text: &str, units: &mut Vec<Unit>) {
     let piece = |unit: &Unit| text.get(unit.start..unit.end).unwrap_or_default();
     if !text.contains(['\'', '\u{2019}']) {
@@ -104,7 +105,7 @@ fn join_contractions(text: &str, units: &mut Vec<Unit>) {
         let joined = matches!(piece(&mark), "'" | "\u{2019}")
             && before.end == mark.start
             && mark.end == suffix.start
-            && piece(&before).chars().next_back().is_some_and(char::is_alphanumeric)
+            && class_of(piece(&before)) == Class::Word
             && matches!(piece(&suffix), "s" | "t" | "re" | "ve" | "m" | "ll" | "d" | "S" | "T");
         if joined {
             units[at].end = suffix.end;
@@ -144,6 +145,7 @@ mod tests {
     fn units_of_many_scripts() {
         assert_eq!(pieces("Ada's (B2B) co-op."), ["Ada", "'s", "(", "B2B", ")", "co", "-", "op", "."]);
         assert_eq!(pieces("'Ada Lovelace'"), ["'", "Ada", "Lovelace", "'"]);
+        assert_eq!(pieces("東's"), ["東", "'", "s"]);
         assert_eq!(pieces("東京タワー"), ["東", "京", "タ", "ワ", "ー"]);
         assert_eq!(pieces("क्षेत्र में"), ["क्षेत्र", "में"]);
         assert_eq!(pieces("e\u{301}te 👩‍👩‍👧🦀"), ["e\u{301}te", "👩‍👩‍👧", "🦀"]);
