@@ -61,7 +61,7 @@ pub mod version {
     pub const PRETRAIN: u32 = 1;
     /// Coarse and fine.
     pub const TRAIN: u32 = 1;
-    pub const GENERATE: u32 = 1;
+    pub const GENERATE: u32 = 2;
     pub const SCORE: u32 = 1;
 }
 

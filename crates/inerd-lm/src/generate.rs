@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use crate::attention::{HIDDEN, Mask};
-use crate::{Error, Input, KvCache, LanguageModel};
+use crate::reader::Reader;
+use crate::{Error, LanguageModel};
 
 /// Tokens that may come next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,12 +112,10 @@ pub fn generate(
     Ok(outputs)
 }
 
-/// Rows that are decoded together. All rows share the cache's slots; `visible` tells which of them are a row's own.
+/// Rows that are decoded together.
 struct Batch<'a> {
-    model: &'a LanguageModel,
     settings: Settings,
-    device: &'a Device,
-    cache: KvCache,
+    reader: Reader<'a>,
     rows: Vec<Row>,
     finished: Vec<(usize, Output)>,
 }
@@ -128,16 +126,13 @@ struct Row {
     output: Output,
     /// Tokens that the model hasn't read yet: the prompt at first, then the last free token and what it forces.
     pending: Vec<u32>,
-    /// Slots of the cache that hold this row's own tokens.
-    visible: Vec<bool>,
-    /// Tokens read so far.
-    length: usize,
 }
 
 impl<'a> Batch<'a> {
     fn new(model: &'a LanguageModel, batch: Vec<(usize, Request)>, settings: Settings, device: &'a Device) -> Self {
         let longest = batch.iter().map(|(_, r)| r.prompt.len()).max().unwrap_or(0);
         let capacity = longest + settings.max_new_tokens.min(64);
+        let reader = Reader::new(model, batch.len(), capacity, device);
         let rows = batch
             .into_iter()
             .map(|(index, Request { prompt, constraint })| Row {
@@ -145,12 +140,9 @@ impl<'a> Batch<'a> {
                 constraint,
                 output: Output::default(),
                 pending: prompt,
-                visible: Vec::new(),
-                length: 0,
             })
             .collect();
-        let cache = KvCache::new(model.config.layers(), capacity);
-        Self { model, settings, device, cache, rows, finished: Vec::new() }
+        Self { settings, reader, rows, finished: Vec::new() }
     }
 
     fn run(mut self) -> Result<Vec<(usize, Output)>, Error> {
@@ -158,46 +150,12 @@ impl<'a> Batch<'a> {
         self.rows.iter_mut().for_each(Row::take_forced);
         self.retire();
         while !self.rows.is_empty() {
-            let hidden = self.read_pending();
+            let pending: Vec<Vec<u32>> = self.rows.iter_mut().map(|row| std::mem::take(&mut row.pending)).collect();
+            let hidden = self.reader.read(&pending);
             self.choose(hidden)?;
             self.retire();
         }
         Ok(self.finished)
-    }
-
-    /// Feeds every row's pending tokens; gives the hidden state behind each row's last one, `[rows, embedding]`.
-    fn read_pending(&mut self) -> Tensor<2> {
-        let rows = self.rows.len();
-        let width = self.rows.iter().map(|r| r.pending.len()).max().unwrap_or(0);
-        let used = self.cache.used();
-        let (mut ids, mut positions) = (vec![0u32; rows * width], vec![0u32; rows * width]);
-        let mut scores = vec![HIDDEN; rows * width * (used + width)];
-        let mut last = Vec::with_capacity(rows);
-        for (r, row) in self.rows.iter_mut().enumerate() {
-            let new = row.pending.len();
-            last.push((r * width + new - 1) as i32);
-            for (t, &id) in row.pending.iter().enumerate() {
-                ids[r * width + t] = id;
-                positions[r * width + t] = (row.length + t) as u32;
-                let seen = &mut scores[(r * width + t) * (used + width)..][..used + width];
-                for (score, &visible) in seen.iter_mut().zip(&row.visible) {
-                    if visible {
-                        *score = 0.0;
-                    }
-                }
-                seen[used..=used + t].fill(0.0);
-            }
-            row.visible.extend((0..width).map(|t| t < new));
-            row.length += new;
-            row.pending.clear();
-        }
-        let mask = TensorData::new(scores, [rows, 1, width, used + width]);
-        let mask = Mask::Additive(Tensor::from_data(mask, self.device));
-        let input = Input::new(&ids, &positions, rows, mask, self.device);
-        let hidden = self.model.decoder.hidden(&input, Some(&mut self.cache));
-        let [_, _, embedding] = hidden.dims();
-        let last = Tensor::<1, Int>::from_data(TensorData::new(last, [rows]), self.device);
-        hidden.reshape([rows * width, embedding]).select(0, last)
     }
 
     /// Picks the next token of every row among those allowed.
@@ -214,14 +172,14 @@ impl<'a> Batch<'a> {
             }
         }
         let logits = if all {
-            self.model.decoder.logits(hidden)
+            self.reader.model.decoder.logits(hidden)
         } else {
             for (column, slot) in columns.values_mut().enumerate() {
                 *slot = column;
             }
             let index: Vec<i32> = columns.keys().map(|&t| t as i32).collect();
-            let index = Tensor::<1, Int>::from_data(TensorData::new(index, [columns.len()]), self.device);
-            hidden.matmul(self.model.decoder.output().select(0, index).transpose())
+            let index = Tensor::<1, Int>::from_data(TensorData::new(index, [columns.len()]), self.reader.device);
+            hidden.matmul(self.reader.model.decoder.output().select(0, index).transpose())
         };
         let [_, width] = logits.dims();
         let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
@@ -252,15 +210,16 @@ impl<'a> Batch<'a> {
     /// Moves finished rows out of the batch.
     fn retire(&mut self) {
         let Settings { max_new_tokens, end_of_sequence, .. } = self.settings;
-        let context = self.model.config.context();
-        let before = self.rows.len();
+        let context = self.reader.model.config.context();
         let mut kept = Vec::new();
         let mut survivors = Vec::new();
         for (position, mut row) in std::mem::take(&mut self.rows).into_iter().enumerate() {
             if let Some(end) = row.output.ids.iter().position(|&t| t == end_of_sequence) {
                 row.output.ids.truncate(end + 1);
                 row.output.probabilities.truncate(end + 1);
-            } else if row.output.ids.len() >= max_new_tokens || row.length + row.pending.len() > context {
+            } else if row.output.ids.len() >= max_new_tokens
+                || self.reader.length(position) + row.pending.len() > context
+            {
                 row.output.ids.truncate(max_new_tokens);
                 row.output.probabilities.truncate(max_new_tokens);
                 row.output.truncated = true;
@@ -271,9 +230,7 @@ impl<'a> Batch<'a> {
             }
             self.finished.push((row.index, row.output));
         }
-        if kept.len() < before && !kept.is_empty() {
-            self.cache.keep_rows(&kept, self.device);
-        }
+        self.reader.keep(&kept);
         self.rows = survivors;
     }
 }

@@ -8,6 +8,7 @@
 //! This crate knows nothing of entities or experiments.
 
 pub mod attention;
+mod branches;
 mod cache;
 mod config;
 mod device;
@@ -17,9 +18,12 @@ mod gpt2;
 mod model;
 mod nn;
 pub mod random;
+mod reader;
+mod teacher;
 mod tokenizer;
 mod weights;
 
+pub use branches::{Branch, Branches};
 pub use cache::KvCache;
 pub use config::{Activation, Config, Gpt2Config};
 pub use device::{DeviceChoice, InvalidDevice};
@@ -27,4 +31,5 @@ pub use error::Error;
 pub use generate::{Allowed, Constraint, Output, Request, Settings, generate};
 pub use gpt2::Gpt2;
 pub use model::{Decoder, Input, LanguageModel};
+pub use teacher::{Given, given_answers};
 pub use tokenizer::Tokenizer;

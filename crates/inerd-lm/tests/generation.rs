@@ -2,7 +2,10 @@
 
 use burn::tensor::Device;
 use inerd_lm::generate::Free;
-use inerd_lm::{Allowed, Config, Constraint, Gpt2Config, LanguageModel, Output, Request, Settings, generate};
+use inerd_lm::{
+    Allowed, Branch, Branches, Config, Constraint, Given, Gpt2Config, LanguageModel, Output, Request, Settings,
+    generate, given_answers,
+};
 
 const END: u32 = 0;
 
@@ -129,5 +132,64 @@ fn a_prompt_as_long_as_the_context_is_an_error() {
     let (model, device) = model();
     let request = Request { prompt: vec![1; 64], constraint: Box::new(Free) };
     let error = generate(&model, vec![request], settings(1), &device, &mut |_| {}).unwrap_err().to_string();
+    assert!(error.contains("64"), "{error}");
+}
+
+/// The model's probabilities behind a sequence, from a full pass.
+fn probabilities(model: &LanguageModel, sequence: &[u32], device: &Device) -> Vec<f32> {
+    let logits = model.last_logits(sequence, device);
+    let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let weights: Vec<f32> = logits.iter().map(|l| (l - top).exp()).collect();
+    let total: f32 = weights.iter().sum();
+    weights.iter().map(|w| w / total).collect()
+}
+
+#[test]
+fn given_answers_are_judged_as_by_full_passes() {
+    let (model, device) = model();
+    let prompts = prompts();
+    let answers: Vec<Vec<u32>> = (0..9u32).map(|i| (0..i % 5).map(|t| (i * 3 + t * 11) % 60).collect()).collect();
+    let given: Vec<Given<'_>> = prompts.iter().zip(&answers).map(|(prompt, answer)| Given { prompt, answer }).collect();
+    let mut seen = vec![0; given.len()];
+    given_answers(&model, &given, 4, &device, &mut |sequence, at, row| {
+        assert_eq!(at, seen[sequence], "positions come in order");
+        seen[sequence] += 1;
+        let before = [prompts[sequence].as_slice(), &answers[sequence][..at]].concat();
+        let expected = probabilities(&model, &before, &device);
+        assert_eq!(row.len(), 60);
+        assert!(row.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5));
+    })
+    .unwrap();
+    assert_eq!(seen, answers.iter().map(Vec::len).collect::<Vec<_>>());
+}
+
+#[test]
+fn branches_go_on_as_sequences_of_their_own_would() {
+    let (model, device) = model();
+    let prompt = prompts().remove(3);
+    let mut branches = Branches::new(&model, prompt.clone(), &device);
+    let close = |row: &[f32], sequence: &[u32], wanted: Option<&[u32]>| {
+        let logits = model.last_logits(&[&prompt, sequence].concat(), &device);
+        let expected: Vec<f32> = wanted.map_or(logits.clone(), |w| w.iter().map(|&t| logits[t as usize]).collect());
+        assert_eq!(row.len(), expected.len());
+        assert!(row.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{sequence:?}");
+    };
+    let branch = |parent, tokens, wanted| Branch { parent, tokens, wanted };
+    let rows = branches.extend(&[branch(0, &[], Some(&[4, 7]))]).unwrap();
+    close(&rows[0], &[], Some(&[4, 7]));
+    // One becomes three, of different lengths.
+    let rows =
+        branches.extend(&[branch(0, &[4], None), branch(0, &[7, 1, 2], None), branch(0, &[9, 9], None)]).unwrap();
+    close(&rows[0], &[4], None);
+    close(&rows[1], &[7, 1, 2], None);
+    close(&rows[2], &[9, 9], None);
+    // The middle one doubles, the first ends.
+    let wanted: &[u32] = &[0, 59];
+    let asked = [branch(2, &[5], Some(wanted)), branch(1, &[6], Some(&[3])), branch(1, &[8, 8], Some(wanted))];
+    let rows = branches.extend(&asked).unwrap();
+    close(&rows[0], &[9, 9, 5], Some(wanted));
+    close(&rows[1], &[7, 1, 2, 6], Some(&[3]));
+    close(&rows[2], &[7, 1, 2, 8, 8], Some(wanted));
+    let error = branches.extend(&[branch(0, &[1; 60], None)]).unwrap_err().to_string();
     assert!(error.contains("64"), "{error}");
 }

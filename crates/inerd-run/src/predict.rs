@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use inerd_decoding::Search;
 use inerd_experiment::{Fingerprint, Format, Granularity, Rules};
 use inerd_lm::{LanguageModel, Tokenizer};
 use inerd_text::{Generation, Schema, Sentence};
 
+use crate::stages::answer::Answering;
 use crate::stages::corpus::SCHEMA;
-use crate::stages::generate::{self, Answering};
+use crate::stages::generate;
 use crate::stages::tokenizer::TOKENIZER;
 use crate::stages::train::MODEL;
 use crate::{Context, Error, Store};
@@ -46,7 +48,7 @@ impl Prediction {
             tokenizer: &tokenizer,
             codec: &generate::codec(&tokenizer, &self.format, self.schema.clone())?,
             rules: generate::rules(&self.rules, Granularity::Token)?,
-            max_new_tokens: self.max_new_tokens,
+            search: Search { beams: 1, n_best: 1, max_tokens: self.max_new_tokens },
             batch: self.batch,
         };
         answering.answer(&sentences, context, progress)

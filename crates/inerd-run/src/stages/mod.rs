@@ -1,5 +1,6 @@
 //! The work of each kind of stage: inputs and parents' artefacts in, files in the staging folder out.
 
+pub(crate) mod answer;
 pub(crate) mod corpus;
 pub(crate) mod generate;
 pub(crate) mod score;
