@@ -54,3 +54,19 @@ fn a_beam_search_keeps_a_list_of_answers_for_each_sentence() {
     }
     assert!(lengths > lists.len(), "lists hold more than one answer");
 }
+
+#[test]
+fn every_format_is_learnt_and_decoded() {
+    let lab = Lab::new(TINY);
+    let formats = [
+        &["--set", "format.dataset_cue=true"][..],
+        &["--set", "format.type_list=true"],
+        &["--set", "format.style=inline"],
+        &["--set", "format.style=json"],
+        &["--set", "format.style=content-first", "--set", "format.order=random"],
+        &["--set", "format.verbalise=symbols", "--set", "generate.granularity=text"],
+    ];
+    for format in formats {
+        lab.run(&[&["run", "experiment.toml", "--fail-fast"], format].concat()).expect(0, &["0 failed"]);
+    }
+}

@@ -24,8 +24,10 @@ pub struct Codec {
     speller: Speller,
     format: FormatSettings,
     schema: Schema,
-    /// What every prompt begins with.
-    prefix: Vec<u32>,
+    /// The format's `begin`, if it has one.
+    begin: Vec<u32>,
+    /// The line that lists the types, if the format wants it.
+    types: Vec<u32>,
     combine: Vec<u32>,
     grammar: Arc<Grammar>,
     /// Type by written name.
@@ -60,20 +62,15 @@ impl Codec {
             return Err(Error::Separator { setting: "combine", separator: format.combine });
         }
         let grammar = Arc::new(Grammar::new(&speller, &format, &schema)?);
-        let mut prefix = Vec::new();
+        let mut begin = Vec::new();
         if !format.begin.is_empty() {
-            let begin = speller.tokenizer().special(&format.begin);
-            prefix.push(begin.ok_or_else(|| Error::Separator { setting: "begin", separator: format.begin.clone() })?);
+            let id = speller.tokenizer().special(&format.begin);
+            begin.push(id.ok_or_else(|| Error::Separator { setting: "begin", separator: format.begin.clone() })?);
         }
         let types = if format.types_in_prompt { grammar.written.join(", ") } else { String::new() };
-        for line in [&format.cue, &types] {
-            if !line.is_empty() {
-                prefix.extend(speller.tokenizer().encode(line));
-                prefix.extend_from_slice(&combine);
-            }
-        }
+        let types = line(&speller, &types, &combine);
         let kinds = grammar.written.iter().cloned().zip(schema.types().iter().cloned()).collect();
-        Ok(Self { speller, format, schema, prefix, combine, grammar, kinds, vocabulary: OnceLock::new() })
+        Ok(Self { speller, format, schema, begin, types, combine, grammar, kinds, vocabulary: OnceLock::new() })
     }
 
     pub fn schema(&self) -> &Schema {
@@ -90,16 +87,26 @@ impl Codec {
 
     /// The tokens that the model is given: what the format puts in front, the sentence, the combine token.
     pub fn prompt(&self, text: &str) -> Vec<u32> {
-        let mut ids = self.prefix.clone();
+        self.prompt_with_cue(&self.format.cue, text)
+    }
+
+    /// As [`Codec::prompt`], with a cue of the sentence's own (the name of its corpus) in place of the format's.
+    pub fn prompt_with_cue(&self, cue: &str, text: &str) -> Vec<u32> {
+        let mut ids = self.front(cue);
         ids.extend(self.speller.tokenizer().encode(text));
         ids.extend_from_slice(&self.combine);
         ids
     }
 
-    /// Which tokens of a prompt are the sentence's.
+    /// Which tokens of a prompt with the format's cue are the sentence's.
     pub fn sentence_of(&self, prompt: &[u32]) -> Range<usize> {
-        let from = self.prefix.len().min(prompt.len());
+        let from = self.front(&self.format.cue).len().min(prompt.len());
         from..prompt.len().saturating_sub(self.combine.len()).max(from)
+    }
+
+    /// What stands before the sentence.
+    fn front(&self, cue: &str) -> Vec<u32> {
+        [self.begin.as_slice(), &line(&self.speller, cue, &self.combine), &self.types].concat()
     }
 
     /// The tokens that the model is trained to write, end-of-sequence included.
@@ -391,4 +398,9 @@ fn nested<'a>(sentence: &'a Sentence, units: &[Unit]) -> Vec<&'a Entity> {
         }
     }
     kept
+}
+
+/// A line of its own, or nothing.
+fn line(speller: &Speller, text: &str, combine: &[u32]) -> Vec<u32> {
+    if text.is_empty() { Vec::new() } else { [&speller.tokenizer().encode(text), combine].concat() }
 }

@@ -48,6 +48,8 @@ impl Prediction {
             tokenizer: &tokenizer,
             codec: &generate::codec(&tokenizer, &self.format, self.schema.clone())?,
             rules: generate::rules(&self.rules, Granularity::Token)?,
+            // New text belongs to no corpus.
+            cued: false,
             search: Search { beams: 1, n_best: 1, max_tokens: self.max_new_tokens },
             batch: self.batch,
         };

@@ -18,6 +18,8 @@ pub(crate) struct Answering<'a> {
     pub(crate) tokenizer: &'a Arc<Tokenizer>,
     pub(crate) codec: &'a Codec,
     pub(crate) rules: Rules,
+    /// Each prompt begins with the name of the sentence's corpus.
+    pub(crate) cued: bool,
     /// One beam and one answer are greedy decoding.
     pub(crate) search: Search,
     /// Sentences decoded together, where there is one beam.
@@ -76,7 +78,7 @@ impl Answering<'_> {
     fn prompts(&self, sentences: &[Sentence]) -> Result<Vec<Vec<u32>>, Error> {
         let context = self.model.config.context();
         let prompt = |sentence: &Sentence| {
-            let prompt = self.codec.prompt(&sentence.text);
+            let prompt = prompt(self.codec, sentence, self.cued);
             if prompt.len() >= context {
                 return Err(Error::SentenceTooLong { id: sentence.id.clone(), length: prompt.len() + 1, context });
             }
@@ -208,8 +210,8 @@ impl Answering<'_> {
                 .collect();
             let mut walks: Vec<AuditWalk> = (from..to)
                 .map(|i| {
-                    let tokens = &prompts[i][self.codec.sentence_of(&prompts[i])];
-                    self.codec.audit(&sentences[i].text, tokens, &self.rules)
+                    let text = &sentences[i].text;
+                    self.codec.audit(text, &self.codec.tokenizer().encode(text), &self.rules)
                 })
                 .collect();
             given_answers(self.model, &given, self.batch, &context.device, &mut |sequence, at, probabilities| {
@@ -220,6 +222,12 @@ impl Answering<'_> {
         }
         Ok(audit)
     }
+}
+
+/// What the model is given for a sentence of a corpus, whose id begins with the corpus's name.
+pub(crate) fn prompt(codec: &Codec, sentence: &Sentence, cued: bool) -> Vec<u32> {
+    let cue = if cued { sentence.id.split('/').next().unwrap_or_default() } else { "" };
+    codec.prompt_with_cue(cue, &sentence.text)
 }
 
 fn heard_stop(context: &Context) -> Result<(), Error> {

@@ -50,6 +50,7 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &GenerateStage) -> Result<(), Error
         tokenizer: &tokenizer,
         codec: &codec,
         rules: limited(&settings.rules, settings)?,
+        cued: stage.format.dataset_cue,
         search: Search {
             beams: if settings.strategy == Strategy::Beam { settings.beams } else { 1 },
             n_best: settings.n_best,
@@ -79,9 +80,9 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &GenerateStage) -> Result<(), Error
 }
 
 pub(crate) fn codec(tokenizer: &Arc<Tokenizer>, format: &Format, schema: Schema) -> Result<Codec, Error> {
-    if format.dataset_cue || format.special_tokens || format.verbalise == Verbalise::Described {
+    if format.special_tokens || format.verbalise == Verbalise::Described {
         return Err(Error::Unsupported(
-            "`format.dataset_cue`, `special_tokens` and `verbalise = \"described\"` are not there yet".to_owned(),
+            "`format.special_tokens` and `verbalise = \"described\"` are not there yet".to_owned(),
         ));
     }
     let settings = inerd_decoding::FormatSettings {

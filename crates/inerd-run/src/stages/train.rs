@@ -14,7 +14,7 @@ use inerd_text::{Schema, Sentence};
 use inerd_training::{Example, Flow, Hooks, Settings, Step, Trained, train};
 
 use super::Job;
-use super::answer::Answering;
+use super::answer::{Answering, prompt};
 use super::corpus::{SCHEMA, TRAIN, VALID};
 use super::generate;
 use super::tokenizer::TOKENIZER;
@@ -43,7 +43,7 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &TrainStage) -> Result<(), Error> {
         Loss::Masked => Some(generate::rules(&stage.settings.mask, Granularity::Token)?),
         Loss::Response => None,
     };
-    let (examples, left_out) = examples(&codec()?, &sentences, mask, longest);
+    let (examples, left_out) = examples(&codec()?, &sentences, stage.format.dataset_cue, mask, longest);
     job.fact("examples", examples.len() as f64);
     job.fact("left_out_as_too_long", left_out as f64);
     job.fact("tokens_per_epoch", examples.iter().map(|e| e.ids.len()).sum::<usize>() as f64);
@@ -59,7 +59,8 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &TrainStage) -> Result<(), Error> {
         training: &stage.settings,
         tokenizer: Arc::clone(&tokenizer),
         codec: codec()?,
-        valid_examples: self::examples(&codec()?, &valid, mask, longest).0,
+        cued: stage.format.dataset_cue,
+        valid_examples: self::examples(&codec()?, &valid, stage.format.dataset_cue, mask, longest).0,
         valid,
         epochs: settings.epochs,
         curve: Log::open(&checkpoints.join(CURVE))?,
@@ -143,12 +144,18 @@ fn fresh_config(model: &Model, tokenizer: &Tokenizer) -> Result<Config, Error> {
 }
 
 /// Prompt–response pairs; those longer than `longest` tokens are counted and left out.
-fn examples(codec: &Codec, sentences: &[Sentence], mask: Option<Rules>, longest: usize) -> (Vec<Example>, usize) {
+fn examples(
+    codec: &Codec,
+    sentences: &[Sentence],
+    cued: bool,
+    mask: Option<Rules>,
+    longest: usize,
+) -> (Vec<Example>, usize) {
     let mut left_out = 0;
     let examples = sentences
         .iter()
         .filter_map(|sentence| {
-            let mut ids = codec.prompt(&sentence.text);
+            let mut ids = prompt(codec, sentence, cued);
             let response = ids.len();
             let answer = codec.answer(sentence);
             let allowed = mask.map(|rules| allowed_along(codec, sentence, &answer, &rules));
@@ -221,6 +228,7 @@ struct Watch<'a, 'b> {
     training: &'a Training,
     tokenizer: Arc<Tokenizer>,
     codec: Codec,
+    cued: bool,
     valid: Vec<Sentence>,
     valid_examples: Vec<Example>,
     epochs: usize,
@@ -260,6 +268,7 @@ impl Hooks for Watch<'_, '_> {
                     tokenizer: &self.tokenizer,
                     codec: &self.codec,
                     rules,
+                    cued: self.cued,
                     search: Search { beams: 1, n_best: 1, max_tokens: valid.max_new_tokens },
                     batch: 32,
                 };
