@@ -3,6 +3,7 @@
 pub(crate) mod answer;
 pub(crate) mod corpus;
 pub(crate) mod generate;
+pub(crate) mod pretrain;
 pub(crate) mod score;
 pub(crate) mod tokenizer;
 pub(crate) mod train;
@@ -34,7 +35,7 @@ pub(crate) fn work(job: &mut Job<'_>) -> Result<(), Error> {
     match &job.stage.kind {
         StageKind::Tokenizer(stage) => tokenizer::work(job, stage),
         StageKind::Corpus(stage) => corpus::work(job, stage),
-        StageKind::Pretrain(_) => Err(Error::Unsupported("`pretrain` is not there yet".to_owned())),
+        StageKind::Pretrain(stage) => pretrain::work(job, stage),
         StageKind::Coarse(stage) | StageKind::Fine(stage) => train::work(job, stage),
         StageKind::Generate(stage) => generate::work(job, stage),
         StageKind::Score(stage) => score::work(job, stage),

@@ -4,16 +4,13 @@ use inerd_corpus::Card;
 use inerd_experiment::TokenizerStage;
 use inerd_lm::Tokenizer;
 
-use super::Job;
+use super::{Job, pretrain};
 use crate::Error;
 
 /// The tokenizer of a tokenizer or model artefact.
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 
 pub(crate) fn work(job: &mut Job<'_>, stage: &TokenizerStage) -> Result<(), Error> {
-    if !stage.corpora.is_empty() {
-        return Err(Error::Unsupported("`tokenizer.corpora` is not there yet".to_owned()));
-    }
     let mut texts = Vec::new();
     for dataset in &stage.datasets {
         let card = Card::find(&dataset.name, None)?;
@@ -21,6 +18,9 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &TokenizerStage) -> Result<(), Erro
         texts.extend(corpus.train.into_iter().map(|s| s.text));
         // Type names are written in every answer: they deserve tokens as much as the sentences do.
         texts.extend(corpus.schema.types().iter().map(|t| format!(" {t}")));
+    }
+    for corpus in &stage.corpora {
+        texts.extend(pretrain::text(job, corpus)?.split_inclusive('\n').map(str::to_owned));
     }
     let tokenizer = Tokenizer::train_bpe(texts.iter().map(String::as_str), stage.vocabulary)?;
     job.fact("vocabulary", tokenizer.vocab_size() as f64);

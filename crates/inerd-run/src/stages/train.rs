@@ -25,7 +25,7 @@ pub const MODEL: &str = "model";
 /// One line per optimiser step.
 pub const CURVE: &str = "curve.jsonl";
 /// One line per look at the validation split.
-const VALIDATION: &str = "validation.jsonl";
+pub(crate) const VALIDATION: &str = "validation.jsonl";
 
 pub(crate) fn work(job: &mut Job<'_>, stage: &TrainStage) -> Result<(), Error> {
     unsupported(&stage.settings)?;
@@ -34,7 +34,7 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &TrainStage) -> Result<(), Error> {
     let sentences: Vec<Sentence> = corpus.json_lines(TRAIN)?;
     let valid: Vec<Sentence> = corpus.json_lines(VALID)?;
     let tokenizer = generate::tokenizer(job.context, &stage.tokenizer)?;
-    let model = initial(job, stage, &tokenizer)?;
+    let model = initial(job, &stage.weights, &stage.model, &tokenizer)?;
     model.check_tokenizer(&tokenizer)?;
     let codec = || generate::codec(&tokenizer, &stage.format, schema.clone());
 
@@ -89,7 +89,7 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &TrainStage) -> Result<(), Error> {
 
 /// The records of a log, one for each value of `key`: a training killed behind its last checkpoint did some steps
 /// twice, with the same result.
-fn latest(path: &Path, key: &str) -> Result<Vec<serde_json::Value>, Error> {
+pub(crate) fn latest(path: &Path, key: &str) -> Result<Vec<serde_json::Value>, Error> {
     let text = fs::read_to_string(path).map_err(Error::store(path))?;
     let mut records = BTreeMap::new();
     // A line cut off by a crash doesn't parse; its step was done again.
@@ -121,13 +121,18 @@ fn unsupported(training: &Training) -> Result<(), Error> {
 }
 
 /// The model before this training: a parent's, a pretrained one, or fresh weights.
-fn initial(job: &Job<'_>, stage: &TrainStage, tokenizer: &Tokenizer) -> Result<LanguageModel, Error> {
-    match &stage.weights {
+pub(crate) fn initial(
+    job: &Job<'_>,
+    weights: &Weights,
+    model: &Model,
+    tokenizer: &Tokenizer,
+) -> Result<LanguageModel, Error> {
+    match weights {
         Weights::Random(seed) => {
-            let config = fresh_config(&stage.model, tokenizer)?;
+            let config = fresh_config(model, tokenizer)?;
             Ok(LanguageModel::random(config, *seed, &job.context.device)?)
         }
-        Weights::Stage(_) | Weights::Model(_) => generate::load_model(job.context, &stage.weights),
+        Weights::Stage(_) | Weights::Model(_) => generate::load_model(job.context, weights),
     }
 }
 
@@ -195,7 +200,6 @@ fn allowed_along(codec: &Codec, sentence: &Sentence, answer: &[u32], rules: &Rul
 }
 
 fn settings(training: &Training, seed: u64) -> Settings {
-    let (warmup, decay) = (training.warmup, training.decay);
     Settings {
         epochs: training.epochs,
         max_steps: training.max_steps,
@@ -203,12 +207,7 @@ fn settings(training: &Training, seed: u64) -> Settings {
         batch: training.batch,
         micro_batch: training.micro_batch.unwrap_or(training.batch),
         learning_rate: training.lr,
-        schedule: match training.schedule {
-            Schedule::Constant => inerd_training::Schedule::Constant { warmup },
-            Schedule::Linear => inerd_training::Schedule::Linear { warmup },
-            Schedule::Cosine => inerd_training::Schedule::Cosine { warmup },
-            Schedule::Wsd => inerd_training::Schedule::Wsd { warmup, decay },
-        },
+        schedule: schedule(training.schedule, training.warmup, training.decay),
         weight_decay: training.weight_decay as f32,
         betas: (training.beta1 as f32, training.beta2 as f32),
         epsilon: 1e-8,
@@ -219,6 +218,15 @@ fn settings(training: &Training, seed: u64) -> Settings {
         },
         seed,
         checkpoint_every: training.checkpoint_every,
+    }
+}
+
+pub(crate) fn schedule(schedule: Schedule, warmup: f64, decay: f64) -> inerd_training::Schedule {
+    match schedule {
+        Schedule::Constant => inerd_training::Schedule::Constant { warmup },
+        Schedule::Linear => inerd_training::Schedule::Linear { warmup },
+        Schedule::Cosine => inerd_training::Schedule::Cosine { warmup },
+        Schedule::Wsd => inerd_training::Schedule::Wsd { warmup, decay },
     }
 }
 
@@ -285,17 +293,17 @@ impl Hooks for Watch<'_, '_> {
 }
 
 /// A JSON-lines file that is appended to.
-struct Log {
+pub(crate) struct Log {
     file: fs::File,
 }
 
 impl Log {
-    fn open(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let file = fs::OpenOptions::new().create(true).append(true).open(path).map_err(Error::store(path))?;
         Ok(Self { file })
     }
 
-    fn write(&mut self, record: &impl serde::Serialize) -> std::io::Result<()> {
+    pub(crate) fn write(&mut self, record: &impl serde::Serialize) -> std::io::Result<()> {
         use std::io::Write as _;
         let mut line = serde_json::to_vec(record)?;
         line.push(b'\n');
