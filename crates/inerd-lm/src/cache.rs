@@ -41,8 +41,38 @@ impl KvCache {
         all
     }
 
+    /// Moves each row's own slots to the front, in order, and takes in the rows of another cache. `own` and `others`
+    /// list the slots that each row keeps; behind them is room for `more` tokens.
+    pub(crate) fn join(
+        &mut self,
+        own: &[Vec<usize>],
+        other: Self,
+        others: &[Vec<usize>],
+        more: usize,
+        device: &Device,
+    ) {
+        let used = own.iter().chain(others).map(Vec::len).max().unwrap_or(0);
+        let capacity = used + more;
+        for (layer, joining) in self.layers.iter_mut().zip(other.layers) {
+            let pairs = [layer.take().zip(Some(own)), joining.zip(Some(others))];
+            let (mut keys, mut values) = (Vec::new(), Vec::new());
+            for ((key, value), slots) in pairs.into_iter().flatten() {
+                keys.extend(compact(&key, slots, capacity, device));
+                values.extend(compact(&value, slots, capacity, device));
+            }
+            *layer = (!keys.is_empty()).then(|| (Tensor::cat(keys, 0), Tensor::cat(values, 0)));
+        }
+        (self.used, self.capacity) = (used, capacity);
+    }
+
     pub(crate) fn advance(&mut self, new: usize) {
         self.used += new;
+    }
+
+    /// Forgets everything; the next tokens begin anew.
+    pub(crate) fn clear(&mut self) {
+        self.layers.iter_mut().for_each(|layer| *layer = None);
+        self.used = 0;
     }
 
     /// Keeps only the given rows, in the given order.
@@ -62,4 +92,17 @@ fn reserve(room: Tensor<4>, slots: usize) -> Tensor<4> {
     }
     let more = Tensor::zeros([rows, heads, slots.max(2 * capacity) - capacity, width], &room.device());
     Tensor::cat(vec![room, more], 2)
+}
+
+/// Each row with the given slots at its front and zeros behind, `[1, heads, capacity, head width]`.
+fn compact(room: &Tensor<4>, slots: &[Vec<usize>], capacity: usize, device: &Device) -> Vec<Tensor<4>> {
+    let [_, heads, _, width] = room.dims();
+    let row = |(row, slots): (usize, &Vec<usize>)| {
+        let index: Vec<i32> = slots.iter().map(|&s| s as i32).collect();
+        let index = Tensor::<1, Int>::from_data(TensorData::new(index, [slots.len()]), device);
+        let kept = room.clone().narrow(0, row, 1).select(2, index);
+        let empty = Tensor::zeros([1, heads, capacity - slots.len(), width], device);
+        Tensor::cat(vec![kept, empty], 2)
+    };
+    slots.iter().enumerate().map(row).collect()
 }

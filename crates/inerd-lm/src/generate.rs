@@ -1,14 +1,17 @@
-//! Greedy generation of a batch, each row under its own constraint.
+//! Generation in batches, each row under its own constraint.
 //!
 //! A masked step computes the logits of the allowed rows of the output matrix only, and tokens that have no
-//! alternative cost no forward pass: they ride along with the next free one.
+//! alternative cost no forward pass: they ride along with the next free one. Finished rows leave the batch and waiting
+//! ones enter; requests with equal prompts share one reading of it.
 
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use rand::RngExt as _;
+use rand_chacha::ChaCha8Rng;
 
 use crate::reader::Reader;
-use crate::{Error, LanguageModel};
+use crate::{Error, LanguageModel, random};
 
 /// Tokens that may come next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,12 +58,33 @@ impl Constraint for Free {
 pub struct Request {
     pub prompt: Vec<u32>,
     pub constraint: Box<dyn Constraint>,
+    /// A limit of this answer's own, below the common one.
+    pub max_new_tokens: Option<usize>,
+    /// Draw each token instead of taking the most probable one.
+    pub sampling: Option<Sampling>,
+}
+
+impl Request {
+    /// Greedy, up to the common limit.
+    pub fn new(prompt: Vec<u32>, constraint: Box<dyn Constraint>) -> Self {
+        Self { prompt, constraint, max_new_tokens: None, sampling: None }
+    }
 }
 
 impl std::fmt::Debug for Request {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Request").field("prompt", &self.prompt).finish_non_exhaustive()
     }
+}
+
+/// Tokens are drawn from the allowed ones, in proportion to `exp(logit / temperature)`.
+///
+/// The draws depend on the seed alone and not on which requests share a batch: give each request a seed of its own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sampling {
+    /// Zero takes the most probable token.
+    pub temperature: f64,
+    pub seed: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +101,7 @@ pub struct Settings {
 pub struct Output {
     /// End-of-sequence included, where it was reached.
     pub ids: Vec<u32>,
-    /// Probability of each token among the allowed ones; 1 where there was no alternative.
+    /// Probability of each token among the allowed ones (at temperature 1); 1 where there was no alternative.
     pub probabilities: Vec<f32>,
     /// The limit (or the model's context) was reached before end-of-sequence.
     pub truncated: bool,
@@ -96,20 +120,33 @@ pub fn generate(
         return Err(Error::TooLong { length: request.prompt.len(), context });
     }
     let mut outputs: Vec<Output> = requests.iter().map(|_| Output::default()).collect();
-    // Prompts of like length share a batch, so that little of it is padding.
-    let mut order: Vec<(usize, Request)> = requests.into_iter().enumerate().collect();
-    order.sort_by_key(|(index, request)| (request.prompt.len(), *index));
+    // Prompts of like length are read together, so that little of it is padding; equal ones are read once.
+    let mut waiting: Vec<Row> =
+        requests.into_iter().enumerate().map(|(index, request)| Row::new(index, request, settings)).collect();
+    waiting.sort_by(|a, b| {
+        a.pending.len().cmp(&b.pending.len()).then_with(|| a.pending.cmp(&b.pending)).then(a.index.cmp(&b.index))
+    });
+    waiting.reverse();
+    let size = settings.batch.max(1);
+    let mut batch =
+        Batch { settings, reader: Reader::new(model, 0, 0, device), rows: Vec::new(), finished: Vec::new() };
     let mut done = 0;
-    while !order.is_empty() {
-        let rest = order.split_off(settings.batch.max(1).min(order.len()));
-        let batch = std::mem::replace(&mut order, rest);
-        done += batch.len();
-        for (index, output) in Batch::new(model, batch, settings, device).run()? {
+    loop {
+        // New rows enter in numbers, because entering moves the cache of those that are there.
+        while !waiting.is_empty() && batch.rows.len() <= size / 2 {
+            let entering = waiting.split_off(waiting.len().saturating_sub(size - batch.rows.len()));
+            batch.enter(entering.into_iter().rev().collect())?;
+        }
+        for (index, output) in batch.finished.drain(..) {
             outputs[index] = output;
+            done += 1;
         }
         progress(done);
+        if batch.rows.is_empty() {
+            return Ok(outputs);
+        }
+        batch.step()?;
     }
-    Ok(outputs)
 }
 
 /// Rows that are decoded together.
@@ -123,42 +160,61 @@ struct Batch<'a> {
 struct Row {
     index: usize,
     constraint: Box<dyn Constraint>,
+    choice: Choice,
+    limit: usize,
     output: Output,
     /// Tokens that the model hasn't read yet: the prompt at first, then the last free token and what it forces.
     pending: Vec<u32>,
 }
 
-impl<'a> Batch<'a> {
-    fn new(model: &'a LanguageModel, batch: Vec<(usize, Request)>, settings: Settings, device: &'a Device) -> Self {
-        let longest = batch.iter().map(|(_, r)| r.prompt.len()).max().unwrap_or(0);
-        let capacity = longest + settings.max_new_tokens.min(64);
-        let reader = Reader::new(model, batch.len(), capacity, device);
-        let rows = batch
-            .into_iter()
-            .map(|(index, Request { prompt, constraint })| Row {
-                index,
-                constraint,
-                output: Output::default(),
-                pending: prompt,
-            })
-            .collect();
-        Self { settings, reader, rows, finished: Vec::new() }
-    }
-
-    fn run(mut self) -> Result<Vec<(usize, Output)>, Error> {
-        // What is forced from the start rides with the prompt; a row may even be done before its first step.
-        self.rows.iter_mut().for_each(Row::take_forced);
-        self.retire();
-        while !self.rows.is_empty() {
-            let pending: Vec<Vec<u32>> = self.rows.iter_mut().map(|row| std::mem::take(&mut row.pending)).collect();
-            let hidden = self.reader.read(&pending);
-            self.choose(hidden)?;
-            self.retire();
+impl Batch<'_> {
+    /// Reads the prompts of new rows, picks their first tokens and takes them in.
+    fn enter(&mut self, rows: Vec<Row>) -> Result<(), Error> {
+        let (model, device) = (self.reader.model, self.reader.device);
+        // Rows whose answer is forced to its end never meet the model.
+        let (rows, done): (Vec<Row>, Vec<Row>) =
+            rows.into_iter().partition(|row| !row.is_done(row.pending.len(), self.settings, model));
+        self.finished.extend(done.into_iter().map(|row| row.finish(self.settings)));
+        if rows.is_empty() {
+            return Ok(());
         }
-        Ok(self.finished)
+        let mut prompts: Vec<Vec<u32>> = Vec::new();
+        let mut prompt_of = Vec::with_capacity(rows.len());
+        let mut newcomers = Vec::with_capacity(rows.len());
+        for mut row in rows {
+            let prompt = std::mem::take(&mut row.pending);
+            if prompts.last() != Some(&prompt) {
+                prompts.push(prompt);
+            }
+            prompt_of.push(prompts.len() - 1);
+            newcomers.push(row);
+        }
+        let mut reader = Reader::new(model, prompts.len(), prompts.iter().map(Vec::len).max().unwrap_or(0), device);
+        let hidden = reader.read(&prompts);
+        reader.keep(&prompt_of);
+        let index: Vec<i32> = prompt_of.iter().map(|&p| p as i32).collect();
+        let index = Tensor::<1, Int>::from_data(TensorData::new(index, [prompt_of.len()]), device);
+        let mut batch = Batch { settings: self.settings, reader, rows: newcomers, finished: Vec::new() };
+        batch.choose(hidden.select(0, index))?;
+        batch.retire();
+        self.finished.append(&mut batch.finished);
+        if !batch.rows.is_empty() {
+            self.reader.join(batch.reader, self.settings.max_new_tokens.min(64));
+            self.rows.append(&mut batch.rows);
+        }
+        Ok(())
     }
 
-    /// Picks the next token of every row among those allowed.
+    /// One more free token for every row.
+    fn step(&mut self) -> Result<(), Error> {
+        let pending: Vec<Vec<u32>> = self.rows.iter_mut().map(|row| std::mem::take(&mut row.pending)).collect();
+        let hidden = self.reader.read(&pending);
+        self.choose(hidden)?;
+        self.retire();
+        Ok(())
+    }
+
+    /// Picks the next token of every row among those allowed. `hidden` is `[rows, embedding]`.
     fn choose(&mut self, hidden: Tensor<2>) -> Result<(), Error> {
         // Where any row is free, all logits are needed; else only the rows of the output matrix that some row allows.
         let mut columns = BTreeMap::new();
@@ -190,14 +246,15 @@ impl<'a> Batch<'a> {
             } else {
                 None
             };
-            let (token, probability) = match row.constraint.allowed() {
+            let Row { constraint, choice, .. } = row;
+            let (token, probability) = match constraint.allowed() {
                 _ if free.is_some() => free.unwrap_or_default(),
-                Allowed::Any => best(logits.iter().copied().zip(0..)),
+                Allowed::Any => choice.pick(logits.iter().copied().zip(0..)),
                 Allowed::Except(tokens) => {
-                    best(logits.iter().copied().zip(0..).filter(|(_, t)| tokens.binary_search(t).is_err()))
+                    choice.pick(logits.iter().copied().zip(0..).filter(|(_, t)| tokens.binary_search(t).is_err()))
                 }
-                Allowed::Only(tokens) if all => best(tokens.iter().map(|&t| (logits[t as usize], t))),
-                Allowed::Only(tokens) => best(tokens.iter().map(|t| (logits[columns[t]], *t))),
+                Allowed::Only(tokens) if all => choice.pick(tokens.iter().map(|&t| (logits[t as usize], t))),
+                Allowed::Only(tokens) => choice.pick(tokens.iter().map(|t| (logits[columns[t]], *t))),
             };
             row.push(token, probability);
             if token != end {
@@ -209,26 +266,16 @@ impl<'a> Batch<'a> {
 
     /// Moves finished rows out of the batch.
     fn retire(&mut self) {
-        let Settings { max_new_tokens, end_of_sequence, .. } = self.settings;
-        let context = self.reader.model.config.context();
         let mut kept = Vec::new();
         let mut survivors = Vec::new();
-        for (position, mut row) in std::mem::take(&mut self.rows).into_iter().enumerate() {
-            if let Some(end) = row.output.ids.iter().position(|&t| t == end_of_sequence) {
-                row.output.ids.truncate(end + 1);
-                row.output.probabilities.truncate(end + 1);
-            } else if row.output.ids.len() >= max_new_tokens
-                || self.reader.length(position) + row.pending.len() > context
-            {
-                row.output.ids.truncate(max_new_tokens);
-                row.output.probabilities.truncate(max_new_tokens);
-                row.output.truncated = true;
+        for (position, row) in std::mem::take(&mut self.rows).into_iter().enumerate() {
+            let length = self.reader.length(position) + row.pending.len();
+            if row.is_done(length, self.settings, self.reader.model) {
+                self.finished.push(row.finish(self.settings));
             } else {
                 kept.push(position);
                 survivors.push(row);
-                continue;
             }
-            self.finished.push((row.index, row.output));
         }
         self.reader.keep(&kept);
         self.rows = survivors;
@@ -236,6 +283,21 @@ impl<'a> Batch<'a> {
 }
 
 impl Row {
+    fn new(index: usize, request: Request, settings: Settings) -> Self {
+        let Request { prompt, constraint, max_new_tokens, sampling } = request;
+        let mut row = Self {
+            index,
+            constraint,
+            choice: sampling.map_or(Choice::Best, Choice::drawn),
+            limit: max_new_tokens.unwrap_or(usize::MAX).min(settings.max_new_tokens),
+            output: Output::default(),
+            pending: prompt,
+        };
+        // What is forced from the start rides with the prompt.
+        row.take_forced();
+        row
+    }
+
     fn push(&mut self, token: u32, probability: f32) {
         self.output.ids.push(token);
         self.output.probabilities.push(probability);
@@ -249,6 +311,59 @@ impl Row {
         for token in run {
             self.push(token, 1.0);
         }
+    }
+
+    /// Whether the answer has ended, or may grow no more; `length` counts all of its tokens and those of its prompt.
+    fn is_done(&self, length: usize, settings: Settings, model: &LanguageModel) -> bool {
+        self.output.ids.contains(&settings.end_of_sequence)
+            || self.output.ids.len() >= self.limit
+            || length > model.config.context()
+    }
+
+    fn finish(self, settings: Settings) -> (usize, Output) {
+        let mut output = self.output;
+        // A run of forced tokens may reach over the end.
+        let end = output.ids.iter().position(|&t| t == settings.end_of_sequence);
+        let length = end.map_or(self.limit, |end| end + 1);
+        output.truncated = end.is_none() || length > self.limit;
+        output.ids.truncate(length);
+        output.probabilities.truncate(length);
+        (self.index, output)
+    }
+}
+
+/// How one of several candidates is chosen.
+enum Choice {
+    Best,
+    Drawn { temperature: f64, rng: ChaCha8Rng },
+}
+
+impl Choice {
+    fn drawn(sampling: Sampling) -> Self {
+        if sampling.temperature <= 0.0 {
+            return Self::Best;
+        }
+        Self::Drawn { temperature: sampling.temperature, rng: random::stream(sampling.seed, "sampling") }
+    }
+
+    /// A candidate and its probability among them.
+    fn pick(&mut self, candidates: impl Iterator<Item = (f32, u32)> + Clone) -> (u32, f32) {
+        let Self::Drawn { temperature, rng } = self else { return best(candidates) };
+        let top = candidates.clone().map(|(logit, _)| logit).fold(f32::NEG_INFINITY, f32::max);
+        let weight = |logit: f32, temperature: f64| (f64::from(logit - top) / temperature).exp();
+        let total: f64 = candidates.clone().map(|(logit, _)| weight(logit, *temperature)).sum();
+        let mut left = rng.random::<f64>() * total;
+        let mut chosen = (0.0, 0);
+        for (logit, token) in candidates.clone() {
+            // Rounding may leave a little behind the last candidate, which is then the one.
+            chosen = (weight(logit, 1.0), token);
+            left -= weight(logit, *temperature);
+            if left < 0.0 {
+                break;
+            }
+        }
+        let plain: f64 = candidates.map(|(logit, _)| weight(logit, 1.0)).sum();
+        (chosen.1, (chosen.0 / plain) as f32)
     }
 }
 

@@ -28,7 +28,7 @@ pub use cache::KvCache;
 pub use config::{Activation, Config, Gpt2Config};
 pub use device::{DeviceChoice, InvalidDevice};
 pub use error::Error;
-pub use generate::{Allowed, Constraint, Output, Request, Settings, generate};
+pub use generate::{Allowed, Constraint, Output, Request, Sampling, Settings, generate};
 pub use gpt2::Gpt2;
 pub use model::{Decoder, Input, LanguageModel};
 pub use teacher::{Given, given_answers};

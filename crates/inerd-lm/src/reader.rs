@@ -72,10 +72,29 @@ impl<'a> Reader<'a> {
 
     /// Goes on with the given rows, in the given order; a row may go on as several.
     pub(crate) fn keep(&mut self, rows: &[usize]) {
-        if rows.is_empty() || (0..self.rows.len()).eq(rows.iter().copied()) {
+        if (0..self.rows.len()).eq(rows.iter().copied()) {
             return;
         }
-        self.cache.keep_rows(rows, self.device);
+        if rows.is_empty() {
+            self.cache.clear();
+        } else {
+            self.cache.keep_rows(rows, self.device);
+        }
         self.rows = rows.iter().map(|&r| self.rows[r].clone()).collect();
+    }
+
+    /// Takes in the sequences of another reader behind its own. The slots that no row needs any more are given up; the
+    /// cache keeps room for `more` tokens.
+    pub(crate) fn join(&mut self, other: Self, more: usize) {
+        let slots = |rows: &[Sequence]| -> Vec<Vec<usize>> {
+            let visible = |row: &Sequence| (0..row.visible.len()).filter(|&s| row.visible[s]).collect();
+            rows.iter().map(visible).collect()
+        };
+        self.cache.join(&slots(&self.rows), other.cache, &slots(&other.rows), more, self.device);
+        self.rows.extend(other.rows);
+        let used = self.cache.used();
+        for row in &mut self.rows {
+            row.visible = (0..used).map(|slot| slot < row.length).collect();
+        }
     }
 }

@@ -3,8 +3,8 @@
 use burn::tensor::Device;
 use inerd_lm::generate::Free;
 use inerd_lm::{
-    Allowed, Branch, Branches, Config, Constraint, Given, Gpt2Config, LanguageModel, Output, Request, Settings,
-    generate, given_answers,
+    Allowed, Branch, Branches, Config, Constraint, Given, Gpt2Config, LanguageModel, Output, Request, Sampling,
+    Settings, generate, given_answers,
 };
 
 const END: u32 = 0;
@@ -55,7 +55,7 @@ impl Constraint for Stripes {
 
 fn answer(constraint: &dyn Fn() -> Box<dyn Constraint>, batch: usize) -> Vec<Output> {
     let (model, device) = model();
-    let requests = prompts().into_iter().map(|prompt| Request { prompt, constraint: constraint() }).collect();
+    let requests = prompts().into_iter().map(|prompt| Request::new(prompt, constraint())).collect();
     generate(&model, requests, settings(batch), &device, &mut |_| {}).unwrap()
 }
 
@@ -130,7 +130,7 @@ fn probabilities_are_over_the_allowed_tokens_and_limits_are_told() {
 #[test]
 fn a_prompt_as_long_as_the_context_is_an_error() {
     let (model, device) = model();
-    let request = Request { prompt: vec![1; 64], constraint: Box::new(Free) };
+    let request = Request::new(vec![1; 64], Box::new(Free));
     let error = generate(&model, vec![request], settings(1), &device, &mut |_| {}).unwrap_err().to_string();
     assert!(error.contains("64"), "{error}");
 }
@@ -192,4 +192,86 @@ fn branches_go_on_as_sequences_of_their_own_would() {
     close(&rows[2], &[7, 1, 2, 8, 8], Some(wanted));
     let error = branches.extend(&[branch(0, &[1; 60], None)]).unwrap_err().to_string();
     assert!(error.contains("64"), "{error}");
+}
+
+/// Allows three tokens, then ends.
+struct OneOfThree(bool);
+
+impl Constraint for OneOfThree {
+    fn allowed(&mut self) -> Allowed<'_> {
+        Allowed::Only(if self.0 { &[END] } else { &[3, 20, 41] })
+    }
+    fn forced(&mut self, run: &mut Vec<u32>) {
+        run.extend(self.0.then_some(END));
+    }
+    fn advance(&mut self, _: u32) {
+        self.0 = true;
+    }
+}
+
+#[test]
+fn draws_follow_the_tempered_probabilities_and_their_seeds_alone() {
+    let (model, device) = model();
+    let prompt = prompts().remove(2);
+    let draws = 4000;
+    let request = |temperature, seed| Request {
+        sampling: Some(Sampling { temperature, seed }),
+        ..Request::new(prompt.clone(), Box::new(OneOfThree(false)))
+    };
+    let drawn = |temperature, batch| -> Vec<u32> {
+        let requests = (0..draws).map(|seed| request(temperature, seed)).collect();
+        let outputs = generate(&model, requests, settings(batch), &device, &mut |_| {}).unwrap();
+        outputs.iter().map(|o| o.ids[0]).collect()
+    };
+    let logits = model.last_logits(&prompt, &device);
+    for temperature in [1.0, 0.05] {
+        let weights: Vec<f64> = [3, 20, 41].iter().map(|&t| (f64::from(logits[t]) / temperature).exp()).collect();
+        let total: f64 = weights.iter().sum();
+        let tokens = drawn(temperature, 64);
+        for (token, weight) in [3u32, 20, 41].iter().zip(weights) {
+            let (expected, count) = (weight / total, tokens.iter().filter(|t| *t == token).count());
+            let deviation = (expected * (1.0 - expected) / draws as f64).sqrt();
+            // Five standard deviations: the seeds are fixed, so this holds always or never.
+            assert!((count as f64 / draws as f64 - expected).abs() <= 5.0 * deviation + 1e-9, "{token}: {count}");
+        }
+        assert_eq!(tokens, drawn(temperature, 7), "the batch size changes nothing");
+    }
+    let greedy = generate(&model, vec![request(0.0, 1)], settings(1), &device, &mut |_| {}).unwrap();
+    let best = [3u32, 20, 41].into_iter().max_by(|&a, &b| logits[a as usize].total_cmp(&logits[b as usize])).unwrap();
+    assert_eq!(greedy[0].ids, [best, END]);
+}
+
+#[test]
+fn a_request_may_have_a_limit_of_its_own_and_equal_prompts_are_answered_each() {
+    let (model, device) = model();
+    let prompt = prompts().remove(4);
+    let limits = [None, Some(3), Some(50), None, Some(0)];
+    let requests = limits
+        .map(|max_new_tokens| Request { max_new_tokens, ..Request::new(prompt.clone(), Box::<Stripes>::default()) });
+    let outputs = generate(&model, requests.into(), settings(8), &device, &mut |_| {}).unwrap();
+    let whole = &outputs[0];
+    assert_eq!(outputs[3].ids, whole.ids);
+    assert_eq!(outputs[2].ids, whole.ids, "the common limit holds as well");
+    assert_eq!(outputs[1].ids, whole.ids[..3]);
+    assert!(outputs[1].truncated && outputs[4].truncated && outputs[4].ids.is_empty());
+}
+
+#[test]
+fn waiting_requests_enter_as_others_leave() {
+    // Answers of very different lengths, far more than fit into a batch.
+    let constraint = || Box::new(Stripes::default()) as Box<dyn Constraint>;
+    let (model, device) = model();
+    let requests = || -> Vec<Request> {
+        let limits = (0..40).map(|i| 1 + i * 7 % 19);
+        let prompts = prompts().into_iter().cycle();
+        prompts.zip(limits).map(|(p, l)| Request { max_new_tokens: Some(l), ..Request::new(p, constraint()) }).collect()
+    };
+    let mut told = Vec::new();
+    let together = generate(&model, requests(), settings(4), &device, &mut |done| told.push(done)).unwrap();
+    let alone = generate(&model, requests(), settings(1), &device, &mut |_| {}).unwrap();
+    for (a, b) in together.iter().zip(&alone) {
+        assert_eq!(a.ids, b.ids);
+        assert_eq!(a.truncated, b.truncated);
+    }
+    assert!(told.is_sorted() && told.last() == Some(&40));
 }

@@ -58,7 +58,7 @@ fn gpt2_logits_and_greedy_text_equal_those_of_transformers() {
             max_new_tokens: greedy.len() - prompt.len(),
             end_of_sequence: tokenizer.end_of_sequence(),
         };
-        let request = Request { prompt: prompt.clone(), constraint: Box::new(Free) };
+        let request = Request::new(prompt.clone(), Box::new(Free));
         let output = generate(&model, vec![request], settings, &device, &mut |_| {}).unwrap().remove(0);
         assert_eq!([prompt, output.ids].concat(), greedy);
     }

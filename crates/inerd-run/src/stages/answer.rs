@@ -96,7 +96,7 @@ impl Answering<'_> {
     ) -> Result<Vec<NBest>, Error> {
         let request = |(prompt, sentence): (Vec<u32>, &Sentence)| {
             let automaton = self.codec.automaton(&sentence.text, &self.rules);
-            Request { prompt, constraint: Box::new(Masked::new(automaton, Arc::clone(self.tokenizer))) }
+            Request::new(prompt, Box::new(Masked::new(automaton, Arc::clone(self.tokenizer))))
         };
         let settings = Settings {
             batch: self.batch,
