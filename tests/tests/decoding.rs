@@ -56,6 +56,34 @@ fn a_beam_search_keeps_a_list_of_answers_for_each_sentence() {
 }
 
 #[test]
+fn draws_can_be_repeated_and_the_gold_length_cuts_answers() {
+    let lab = Lab::new(TINY);
+    let sampled = |seed: &str| -> Vec<u8> {
+        let options = ["--set", "generate.strategy=sample", "--set", "generate.n_best=4", "--set", seed];
+        let lab = Lab::new(TINY);
+        lab.run(&[&["run", "experiment.toml"][..], &options].concat()).expect(0, &[]);
+        masked(&lab, "alternatives.jsonl")
+    };
+    let first = sampled("generate.seed=5");
+    assert_eq!(first, sampled("generate.seed=5"));
+    assert_ne!(first, sampled("generate.seed=6"));
+
+    lab.run(&["run", "experiment.toml", "--set", "generate.gold_length=true"]).expect(0, &["0 failed"]);
+    let longest = |lab: &Lab| -> u64 {
+        let all = lab.stored("generations.jsonl");
+        all.values().flat_map(|bytes| lines(bytes)).map(|g| g["tokens"].as_u64().unwrap()).max().unwrap()
+    };
+    let free = Lab::new(TINY);
+    free.run(&["run", "experiment.toml"]).expect(0, &[]);
+    assert_eq!(longest(&free), 24, "an untrained model writes up to the limit");
+    let empty = lines(lab.stored("sentences.jsonl").values().next().unwrap());
+    assert!(empty.iter().any(|s| s["entities"].as_array().is_none_or(Vec::is_empty)), "a sentence without entities");
+    let shortest =
+        lab.stored("generations.jsonl").values().flat_map(|b| lines(b)).map(|g| g["tokens"].as_u64().unwrap()).min();
+    assert!(shortest.unwrap() <= 11, "the empty answer is one token: end of sequence");
+}
+
+#[test]
 fn every_format_is_learnt_and_decoded() {
     let lab = Lab::new(TINY);
     let formats = [

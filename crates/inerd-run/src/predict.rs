@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use inerd_decoding::Search;
 use inerd_experiment::{Fingerprint, Format, Granularity, Rules};
 use inerd_lm::{LanguageModel, Tokenizer};
 use inerd_text::{Generation, Schema, Sentence};
 
-use crate::stages::answer::Answering;
+use crate::stages::answer::{Answering, Strategy};
 use crate::stages::corpus::SCHEMA;
 use crate::stages::generate;
 use crate::stages::tokenizer::TOKENIZER;
@@ -50,7 +49,9 @@ impl Prediction {
             rules: generate::rules(&self.rules, Granularity::Token)?,
             // New text belongs to no corpus.
             cued: false,
-            search: Search { beams: 1, n_best: 1, max_tokens: self.max_new_tokens },
+            strategy: Strategy::Greedy,
+            max_new_tokens: self.max_new_tokens,
+            gold_length: None,
             batch: self.batch,
         };
         answering.answer(&sentences, context, progress)

@@ -1,13 +1,16 @@
-//! A model answers sentences, each under its own automaton: greedily in batches, or by a search per sentence.
+//! A model answers sentences, each under its own automaton: in batches (greedily, or by draws), or by a search per
+//! sentence.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use inerd_decoding::{AuditWalk, Automaton, Codec, Hypothesis, MaskAudit, Rules, Search, State, n_best_confidence};
 use inerd_lm::{
-    Allowed, Branch, Branches, Constraint, Given, LanguageModel, Request, Settings, Tokenizer, generate, given_answers,
+    Allowed, Branch, Branches, Constraint, Given, LanguageModel, Output, Request, Sampling, Settings, Tokenizer,
+    generate, given_answers, random,
 };
 use inerd_text::{Generation, Prediction, Sentence};
+use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 
 use crate::{Context, Error};
@@ -20,10 +23,28 @@ pub(crate) struct Answering<'a> {
     pub(crate) rules: Rules,
     /// Each prompt begins with the name of the sentence's corpus.
     pub(crate) cued: bool,
-    /// One beam and one answer are greedy decoding.
-    pub(crate) search: Search,
+    pub(crate) strategy: Strategy,
+    pub(crate) max_new_tokens: usize,
+    /// Stop at the gold answer's length plus this many tokens: a leak, to be measured.
+    pub(crate) gold_length: Option<usize>,
     /// Sentences decoded together, where there is one beam.
     pub(crate) batch: usize,
+}
+
+/// How answers are found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Strategy {
+    Greedy,
+    Beam {
+        beams: usize,
+        n_best: usize,
+    },
+    /// Several draws per sentence; equal ones count once.
+    Sample {
+        temperature: f64,
+        draws: usize,
+        seed: u64,
+    },
 }
 
 /// The answers to one sentence, best first.
@@ -67,12 +88,22 @@ impl Answering<'_> {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Vec<NBest>, Error> {
         let prompts = self.prompts(sentences)?;
-        let one = self.search.beams <= 1 && self.search.n_best <= 1;
-        if one {
-            self.greedy(sentences, prompts, context, progress)
-        } else {
-            self.best(sentences, prompts, context, progress)
+        match self.strategy {
+            Strategy::Greedy => self.batched(sentences, prompts, None, context, progress),
+            Strategy::Sample { temperature, draws, seed } => {
+                self.batched(sentences, prompts, Some((temperature, draws, seed)), context, progress)
+            }
+            Strategy::Beam { beams, n_best } => {
+                let search = Search { beams, n_best, max_tokens: self.max_new_tokens };
+                self.searched(sentences, prompts, search, context, progress)
+            }
         }
+    }
+
+    /// The longest answer to a sentence, in tokens.
+    fn limit(&self, sentence: &Sentence) -> usize {
+        let gold = self.gold_length.map(|more| self.codec.answer(sentence).len() + more);
+        gold.unwrap_or(usize::MAX).min(self.max_new_tokens)
     }
 
     fn prompts(&self, sentences: &[Sentence]) -> Result<Vec<Vec<u32>>, Error> {
@@ -87,48 +118,52 @@ impl Answering<'_> {
         sentences.iter().map(prompt).collect()
     }
 
-    fn greedy(
+    fn batched(
         &self,
         sentences: &[Sentence],
         prompts: Vec<Vec<u32>>,
+        sampling: Option<(f64, usize, u64)>,
         context: &Context,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Vec<NBest>, Error> {
-        let request = |(prompt, sentence): (Vec<u32>, &Sentence)| {
-            let automaton = self.codec.automaton(&sentence.text, &self.rules);
-            Request::new(prompt, Box::new(Masked::new(automaton, Arc::clone(self.tokenizer))))
-        };
         let settings = Settings {
             batch: self.batch,
-            max_new_tokens: self.search.max_tokens,
+            max_new_tokens: self.max_new_tokens,
             end_of_sequence: self.codec.tokenizer().eos(),
+        };
+        let draws = sampling.map_or(1, |(_, draws, _)| draws.max(1));
+        let requests = |(prompt, sentence): (Vec<u32>, &Sentence)| -> Vec<Request> {
+            let automaton = Arc::new(self.codec.automaton(&sentence.text, &self.rules));
+            let request = |draw: usize| Request {
+                max_new_tokens: Some(self.limit(sentence)),
+                sampling: sampling.map(|(temperature, _, seed)| Sampling {
+                    temperature,
+                    seed: random::stream(seed, &format!("draw {draw} for {}", sentence.id)).next_u64(),
+                }),
+                ..Request::new(prompt.clone(), Box::new(Masked::new(&automaton, Arc::clone(self.tokenizer))))
+            };
+            (0..draws).map(request).collect()
         };
         // Chunks are large enough for like lengths to meet, and small enough for a stop to be heard.
         let chunk = (self.batch * 8).max(1);
-        let mut requests = prompts.into_iter().zip(sentences).map(request).peekable();
+        let mut waiting = prompts.into_iter().zip(sentences).peekable();
         let mut answers: Vec<NBest> = Vec::with_capacity(sentences.len());
-        while requests.peek().is_some() {
+        while waiting.peek().is_some() {
             heard_stop(context)?;
             let before = answers.len();
-            let chunk: Vec<Request> = requests.by_ref().take(chunk).collect();
-            let mut tell = |done: usize| progress(before + done);
+            let chunk: Vec<Request> = waiting.by_ref().take(chunk).flat_map(requests).collect();
+            let mut tell = |done: usize| progress(before + done / draws);
             let outputs = generate(self.model, chunk, settings, &context.device, &mut tell)?;
-            answers.extend(outputs.into_iter().map(|output| {
-                vec![Hypothesis {
-                    log_probability: output.probabilities.iter().map(|&p| f64::from(p).ln()).sum(),
-                    tokens: output.ids,
-                    probabilities: output.probabilities,
-                    finished: !output.truncated,
-                }]
-            }));
+            answers.extend(outputs.chunks(draws).map(n_best));
         }
         Ok(answers)
     }
 
-    fn best(
+    fn searched(
         &self,
         sentences: &[Sentence],
         prompts: Vec<Vec<u32>>,
+        search: Search,
         context: &Context,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Vec<NBest>, Error> {
@@ -138,7 +173,7 @@ impl Answering<'_> {
             let automaton = self.codec.automaton(&sentence.text, &self.rules);
             // An answer ends where the model's context does.
             let room = self.model.config.context() - prompt.len();
-            let search = Search { max_tokens: self.search.max_tokens.min(room), ..self.search };
+            let search = Search { max_tokens: self.limit(sentence).min(room), ..search };
             let mut branches = Branches::new(self.model, prompt, &context.device);
             answers.push(search.run(&automaton, |asked| {
                 let asked: Vec<Branch<'_>> = (asked.iter())
@@ -224,6 +259,23 @@ impl Answering<'_> {
     }
 }
 
+/// The answers to one sentence, the most probable first, equal ones once.
+fn n_best(outputs: &[Output]) -> NBest {
+    let mut answers: NBest = Vec::new();
+    for output in outputs {
+        if !answers.iter().any(|a| a.tokens == output.ids) {
+            answers.push(Hypothesis {
+                log_probability: output.probabilities.iter().map(|&p| f64::from(p).ln()).sum(),
+                tokens: output.ids.clone(),
+                probabilities: output.probabilities.clone(),
+                finished: !output.truncated,
+            });
+        }
+    }
+    answers.sort_by(|a, b| b.log_probability.total_cmp(&a.log_probability));
+    answers
+}
+
 /// What the model is given for a sentence of a corpus, whose id begins with the corpus's name.
 pub(crate) fn prompt(codec: &Codec, sentence: &Sentence, cued: bool) -> Vec<u32> {
     let cue = if cued { sentence.id.split('/').next().unwrap_or_default() } else { "" };
@@ -236,16 +288,16 @@ fn heard_stop(context: &Context) -> Result<(), Error> {
 
 /// An automaton as generation sees it.
 struct Masked {
-    automaton: Automaton,
+    automaton: Arc<Automaton>,
     state: State,
     scratch: Vec<u32>,
     vocabulary: Arc<Tokenizer>,
 }
 
 impl Masked {
-    fn new(automaton: Automaton, vocabulary: Arc<Tokenizer>) -> Self {
+    fn new(automaton: &Arc<Automaton>, vocabulary: Arc<Tokenizer>) -> Self {
         let state = automaton.start();
-        Self { automaton, state, scratch: Vec::new(), vocabulary }
+        Self { automaton: Arc::clone(automaton), state, scratch: Vec::new(), vocabulary }
     }
 }
 

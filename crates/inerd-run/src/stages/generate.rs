@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use inerd_decoding::{Codec, EntityOrder, FormatSettings, Layout, Rule, RuleSettings, Search, TypeNames};
+use inerd_decoding::{Codec, EntityOrder, FormatSettings, Layout, Rule, RuleSettings, TypeNames};
 use inerd_experiment::{
     Format, GenerateStage, Granularity, Order, Rules, Strategy, Style, TokenizerRef, TypeSet, Verbalise, Weights,
 };
@@ -11,7 +11,7 @@ use inerd_lm::{LanguageModel, Tokenizer};
 use inerd_text::{Generation, Schema, Sentence};
 
 use super::Job;
-use super::answer::{Alternatives, Answering};
+use super::answer::{self, Alternatives, Answering};
 use super::corpus::SCHEMA;
 use super::tokenizer::TOKENIZER;
 use super::train::MODEL;
@@ -27,10 +27,13 @@ pub const ALTERNATIVES: &str = "alternatives.jsonl";
 /// What each masking rule removed ([`inerd_decoding::MaskAudit`]).
 pub const AUDIT: &str = "audit.json";
 
+/// What the authors' code allows beyond the gold answer's length, in tokens.
+const GOLD_LENGTH: usize = 10;
+
 pub(crate) fn work(job: &mut Job<'_>, stage: &GenerateStage) -> Result<(), Error> {
     let settings = &stage.settings;
-    if settings.strategy == Strategy::Sample || settings.gold_length || stage.pl_marker {
-        return Err(Error::Unsupported("sampling, `gold_length` and PL-Marker decoding are not there yet".to_owned()));
+    if stage.pl_marker {
+        return Err(Error::Unsupported("decoding with PL-Marker's verdicts is not there yet".to_owned()));
     }
     let corpus = job.parent(stage.corpus)?;
     let sentences: Vec<Sentence> = corpus.json_lines(SENTENCES)?;
@@ -51,11 +54,17 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &GenerateStage) -> Result<(), Error
         codec: &codec,
         rules: limited(&settings.rules, settings)?,
         cued: stage.format.dataset_cue,
-        search: Search {
-            beams: if settings.strategy == Strategy::Beam { settings.beams } else { 1 },
-            n_best: settings.n_best,
-            max_tokens: settings.max_new_tokens,
+        strategy: match settings.strategy {
+            Strategy::Greedy => answer::Strategy::Greedy,
+            Strategy::Beam => answer::Strategy::Beam { beams: settings.beams, n_best: settings.n_best },
+            Strategy::Sample => answer::Strategy::Sample {
+                temperature: settings.temperature,
+                draws: settings.n_best,
+                seed: stage.seed.or(settings.seed).unwrap_or(0),
+            },
         },
+        max_new_tokens: settings.max_new_tokens,
+        gold_length: settings.gold_length.then_some(GOLD_LENGTH),
         batch: settings.batch,
     };
     let (context, total) = (job.context, sentences.len());

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use inerd_decoding::{Codec, Rules, Search};
+use inerd_decoding::{Codec, Rules};
 use inerd_experiment::{Architecture, Granularity, Loss, Model, Schedule, TrainStage, Training, ValidMetric, Weights};
 use inerd_lm::{Config, Gpt2Config, LanguageModel, Tokenizer};
 use inerd_metrics::score_spans;
@@ -14,7 +14,7 @@ use inerd_text::{Schema, Sentence};
 use inerd_training::{Example, Flow, Hooks, Settings, Step, Trained, train};
 
 use super::Job;
-use super::answer::{Answering, prompt};
+use super::answer::{Answering, Strategy, prompt};
 use super::corpus::{SCHEMA, TRAIN, VALID};
 use super::generate;
 use super::tokenizer::TOKENIZER;
@@ -277,7 +277,9 @@ impl Hooks for Watch<'_, '_> {
                     codec: &self.codec,
                     rules,
                     cued: self.cued,
-                    search: Search { beams: 1, n_best: 1, max_tokens: valid.max_new_tokens },
+                    strategy: Strategy::Greedy,
+                    max_new_tokens: valid.max_new_tokens,
+                    gold_length: None,
                     batch: 32,
                 };
                 let (context, total) = (self.job.context, self.valid.len());
