@@ -363,7 +363,8 @@ impl<'a> Builder<'a> {
         };
         missing.extend(model.missing.iter().cloned());
         let generations = self.add(StageKind::Generate(stage), work, format!("generate {what}"), missing);
-        let score = ScoreStage { settings: settings.score.clone(), generations, corpus };
+        let training_corpora = model.corpora.clone();
+        let score = ScoreStage { settings: settings.score.clone(), generations, corpus, training_corpora };
         self.add(StageKind::Score(score), counted, format!("score {what}"), Vec::new())
     }
 

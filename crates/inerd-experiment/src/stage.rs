@@ -62,7 +62,7 @@ pub mod version {
     /// Coarse and fine.
     pub const TRAIN: u32 = 1;
     pub const GENERATE: u32 = 2;
-    pub const SCORE: u32 = 1;
+    pub const SCORE: u32 = 2;
 }
 
 /// A named input from outside the store, with the hash of its content.
@@ -200,6 +200,8 @@ pub struct ScoreStage {
     pub settings: Score,
     pub generations: Fingerprint,
     pub corpus: Fingerprint,
+    /// What the model was trained on: which surfaces it has seen, and how often each type.
+    pub training_corpora: Vec<Fingerprint>,
 }
 
 impl StageKind {
@@ -253,7 +255,9 @@ impl StageKind {
                 let models = of_tokenizer(&stage.tokenizer).into_iter().chain(of_weights(&stage.weights));
                 models.chain([stage.corpus]).chain(stage.training_corpora.iter().copied()).collect()
             }
-            Self::Score(stage) => vec![stage.generations, stage.corpus],
+            Self::Score(stage) => {
+                [stage.generations, stage.corpus].into_iter().chain(stage.training_corpora.iter().copied()).collect()
+            }
         };
         parents.sort_unstable();
         parents.dedup();
@@ -322,6 +326,7 @@ impl StageKind {
                 "settings": identity_of(&stage.settings, &Score::TABLE),
                 "generations": stage.generations,
                 "corpus": stage.corpus,
+                "training_corpora": stage.training_corpora,
             }),
         };
         // Coarse- and fine-tuning are the same work: equal ones are one stage.

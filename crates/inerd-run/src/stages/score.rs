@@ -2,10 +2,11 @@
 
 use inerd_experiment::ScoreStage;
 use inerd_metrics::ScoreReport;
+use inerd_metrics::analysis::Training;
 use inerd_text::{Generation, Schema, Sentence};
 
 use super::Job;
-use super::corpus::SCHEMA;
+use super::corpus::{SCHEMA, TRAIN};
 use super::generate::{GENERATIONS, SENTENCES};
 use crate::Error;
 
@@ -17,7 +18,15 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &ScoreStage) -> Result<(), Error> {
     let gold: Vec<Sentence> = corpus.json_lines(SENTENCES)?;
     let schema: Schema = corpus.json(SCHEMA)?;
     let generations: Vec<Generation> = job.parent(stage.generations)?.json_lines(GENERATIONS)?;
-    let report = ScoreReport::new(&gold, &generations, &schema)?;
+    let mut training: Vec<Sentence> = Vec::new();
+    for id in &stage.training_corpora {
+        training.extend(job.parent(*id)?.json_lines::<Sentence>(TRAIN)?);
+    }
+    let report = if stage.training_corpora.is_empty() {
+        ScoreReport::new(&gold, &generations, &schema)?
+    } else {
+        ScoreReport::with_training(&gold, &generations, &schema, &Training::new(&training))?
+    };
     let path = job.dir.join(SCORES);
     std::fs::write(&path, report.to_json()?).map_err(Error::store(&path))
 }
