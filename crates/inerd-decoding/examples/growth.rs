@@ -67,11 +67,22 @@ fn main() {
         "types", "tokens", "compile, µs", "per token, µs", "step, µs", "compile, µs", "per token, µs", "step, µs"
     );
     for (count, words) in [
-        (18, 10), (18, 30), (18, 100), (18, 300), (18, 1_000), (18, 10_000), (18, 80_000), (1, 30), (100, 30), (1_000, 30),
-        (10_000, 30), (10_000, 80_000),
+        (18, 10),
+        (18, 30),
+        (18, 100),
+        (18, 300),
+        (18, 1_000),
+        (18, 10_000),
+        (18, 80_000),
+        (1, 30),
+        (100, 30),
+        (1_000, 30),
+        (10_000, 30),
+        (10_000, 80_000),
     ] {
         let types: Vec<String> = (0..count).map(|i| format!("Type {i} of {}", i % 97)).collect();
-        let codec = Codec::new(Arc::clone(&tokenizer), FormatSettings::default(), Schema::new(&types)).expect("a codec");
+        let codec =
+            Codec::new(Arc::clone(&tokenizer), FormatSettings::default(), Schema::new(&types)).expect("a codec");
         let sentence = sentence(&text, words, &types);
         let tokens = tokenizer.encode(&sentence.text);
         let level = |granularity| {

@@ -44,7 +44,8 @@ impl<'a> Reference<'a> {
         let text = &case.sentence.text;
         let bytes = |ids: &[u32]| ids.iter().flat_map(|&id| tokenizer.token_bytes(id)).copied().collect::<Vec<u8>>();
         let prefixes_space = bytes(&tokenizer.encode("a")) == b" a";
-        let spelled = |piece: &str| tokenizer.encode(&if prefixes_space { piece.to_owned() } else { format!(" {piece}") });
+        let spelled =
+            |piece: &str| tokenizer.encode(&if prefixes_space { piece.to_owned() } else { format!(" {piece}") });
         let mark = |mark: &str| tokenizer.special(mark).map_or_else(|| spelled(mark), |id| vec![id]);
         let [open, tcs, close] = ["[", ":", "]"].map(mark);
         let written = case.codec.format().written(case.codec.schema());
@@ -52,7 +53,8 @@ impl<'a> Reference<'a> {
 
         let units = words(text);
         let ends = |i: usize| if i == 0 { 0 } else { units[i - 1].1 };
-        let piece = |i: usize| format!("{}{}", if i == 0 && prefixes_space { " " } else { "" }, &text[ends(i)..units[i].1]);
+        let piece =
+            |i: usize| format!("{}{}", if i == 0 && prefixes_space { " " } else { "" }, &text[ends(i)..units[i].1]);
         let as_bytes = |piece: String| piece.into_bytes().into_iter().map(u32::from).collect::<Vec<u32>>();
         let answer = |entities| {
             let mut ids = case.codec.answer(&Sentence { entities, ..case.sentence.clone() });

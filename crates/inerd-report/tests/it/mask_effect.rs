@@ -27,12 +27,19 @@ fn one_checkpoint_decoded_both_ways_is_compared() {
     // Free: five invented contents and three invented types behind 60 hits. Masked: six of the eight are found, the
     // other two get a wrong type.
     let pair = |seed| {
-        [decoded("free", &["none"], seed, 60, Misses::Invented), decoded("exact", &["exact"], seed, 66, Misses::WrongType)]
+        [
+            decoded("free", &["none"], seed, 60, Misses::Invented),
+            decoded("exact", &["exact"], seed, 66, Misses::WrongType),
+        ]
     };
     let csv = table([1, 2].into_iter().flat_map(pair).collect()).unwrap();
     let lines: Vec<&str> = csv.lines().collect();
     assert_eq!(lines[0], "arm,dataset,seed,class,correct,wrong_type,boundary,spurious,dropped,kept");
-    for expected in ["exact,alpha,1,out-of-text,5,0,0,0,0,0", "exact,alpha,2,out-of-schema,1,2,0,0,0,0", "exact,alpha,2,any,6,2,0,0,0,0"] {
+    for expected in [
+        "exact,alpha,1,out-of-text,5,0,0,0,0,0",
+        "exact,alpha,2,out-of-schema,1,2,0,0,0,0",
+        "exact,alpha,2,any,6,2,0,0,0,0",
+    ] {
         assert!(lines.contains(&expected), "{expected}: {csv}");
     }
 }

@@ -43,7 +43,9 @@ pub(super) fn compare(
     let mut differences = Vec::new();
     for (scores, counts) in system_scores {
         // A convention that could not be computed for the baseline has no counterpart.
-        let Some((_, other)) = baseline_scores.iter().find(|(s, _)| s.convention == scores.convention) else { continue };
+        let Some((_, other)) = baseline_scores.iter().find(|(s, _)| s.convention == scores.convention) else {
+            continue;
+        };
         let [old, new] = [other, counts].map(|counts| [Replicate { counts, unit: "1" }]);
         differences.push(Tested {
             convention: scores.convention,

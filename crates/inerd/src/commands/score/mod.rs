@@ -82,8 +82,7 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<ExitCode
     let scored = scoring.scores(&arguments.pred, &answers)?;
     let failed = |error: MetricsError| Failure::during("score the answers", Exit::Input, error);
     let (sentences, schema) = (&gold.sentences, &scoring.asked);
-    let hallucinations =
-        inerd_metrics::hallucinations(sentences, &answers.generations, schema).map_err(failed)?;
+    let hallucinations = inerd_metrics::hallucinations(sentences, &answers.generations, schema).map_err(failed)?;
     let training = match &arguments.train {
         Some(path) => Some(Training::new(&Gold::new(path, &text_of(path)?)?.sentences)),
         None => None,

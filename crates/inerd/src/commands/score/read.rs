@@ -52,8 +52,10 @@ pub(super) fn wrong(path: &Path, line: usize, reason: impl Into<String>) -> Fail
 impl<'a> Content<'a> {
     /// JSON lines are known by the file's name, or by a first line that is an object.
     pub(super) fn new(path: &Path, text: &'a str) -> Result<Self, Failure> {
-        let named = path.extension().is_some_and(|e| ["jsonl", "json", "ndjson"].iter().any(|j| e.eq_ignore_ascii_case(j)));
-        let first = text.trim_start_matches('\u{feff}').lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        let named =
+            path.extension().is_some_and(|e| ["jsonl", "json", "ndjson"].iter().any(|j| e.eq_ignore_ascii_case(j)));
+        let first =
+            text.trim_start_matches('\u{feff}').lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
         let object = || serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(first).is_ok();
         if named || object() {
             return Ok(Self::JsonLines(text));
@@ -184,7 +186,8 @@ fn answer(path: &Path, row: &Row<'_>, gold: &Gold<'_>, index: usize) -> Result<G
             let differs = (0..row.len().max(rows[index].len()))
                 .find(|&i| row.get(i).map(|token| token.0) != rows[index].get(i).map(|token| token.0));
             if let Some(at) = differs {
-                let word = |row: &Row<'_>| row.get(at).map_or("the sentence's end".to_owned(), |t| format!("`{}`", t.0));
+                let word =
+                    |row: &Row<'_>| row.get(at).map_or("the sentence's end".to_owned(), |t| format!("`{}`", t.0));
                 let line = row.get(at).or(row.last()).map_or(1, |token| token.2);
                 let reason = format!("here is {}, and gold has {} there", word(row), word(&rows[index]));
                 return Err(wrong(path, line, format!("{reason}, in the sentence {}", gold.named(index))));
