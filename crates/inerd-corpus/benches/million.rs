@@ -61,7 +61,7 @@ fn work(folder: &Path) {
     let stats = Stats::of(&corpus);
     assert_eq!(stats.splits[0].1.sentences, SENTENCES);
     lap("counted");
-    let found = check(&corpus, &CheckOptions { tokenize: None, context: None, sameness: Sameness::Near(0.8) });
+    let found = check(&corpus, &CheckOptions { writing: None, context: None, sameness: Sameness::Near(0.8) });
     assert_eq!(found.test_in_train.of, TEST);
     lap("checked");
     let subset = Subset { fraction: 0.01, stratified: true, ..Subset::default() }.choose(corpus.train);

@@ -1,13 +1,15 @@
 //! Columns: one token per line, blank lines between sentences.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::Path;
 
 use inerd_text::{Entity, Sentence, Span};
 use serde::{Deserialize, Serialize};
 
+use crate::reader::keep;
 use crate::report::{FileReport, Repair};
-use crate::scheme::{self, Detector, Scheme};
+use crate::scheme::{Detector, Scheme, Tags};
 use crate::tokens::tokenize;
 use crate::{Error, Result};
 
@@ -33,9 +35,10 @@ pub struct Conll {
     pub tag: Option<usize>,
     /// Detected where not given.
     pub scheme: Option<Scheme>,
-    /// Lines that begin so are skipped, without ending a sentence (`"# id "`; a bare `#` would eat hashtags).
+    /// Lines that begin so are skipped, without ending a sentence (`"# id "`; a bare `#` would eat hashtags). Where not
+    /// given, lines that begin with `#` and don't look like the other rows are taken for comments, with a report.
     pub comment: Option<String>,
-    /// Lines whose token is this end a sentence and are skipped.
+    /// Lines that begin with this column, or whose token it is, end a sentence and are skipped.
     pub document: String,
 }
 
@@ -48,26 +51,40 @@ impl Default for Conll {
 
 /// One line, understood.
 enum Line<'a> {
-    Row { token: &'a str, tag: &'a str },
+    Row {
+        token: &'a str,
+        tag: &'a str,
+    },
     SentenceEnd,
     Skip,
+    /// A line that is a comment by its looks, not by the card's word.
+    Comment,
+}
+
+/// What the lines of a file have in common.
+struct Layout<'a> {
+    tags: Tags,
+    /// Number of columns of most rows.
+    columns: usize,
+    /// The tags of all rows that can't be comments.
+    seen: BTreeSet<&'a str>,
 }
 
 impl Conll {
-    fn line<'a>(&self, line: &'a str) -> std::result::Result<Line<'a>, String> {
+    fn line<'a>(&self, line: &'a str, layout: &Layout<'_>) -> std::result::Result<Line<'a>, String> {
         if line.trim().is_empty() {
             return Ok(Line::SentenceEnd);
         }
-        if self.comment.as_ref().is_some_and(|prefix| line.starts_with(prefix.as_str())) {
+        if self.is_comment(line) {
             return Ok(Line::Skip);
         }
-        let tabs = match self.separator {
-            Separator::Auto => line.contains('\t'),
-            Separator::Tab => true,
-            Separator::Space => false,
-        };
-        let columns = if tabs { self.pick(line.split('\t')) } else { self.pick(line.split_ascii_whitespace()) };
-        let (Some(token), Some(tag)) = columns else {
+        if self.is_document(line) {
+            return Ok(Line::SentenceEnd);
+        }
+        if self.looks_like_comment(line) && !self.is_row(line, layout) {
+            return Ok(Line::Comment);
+        }
+        let (Some(token), Some(tag)) = self.pick(line) else {
             let needed = self.tag.unwrap_or(self.token + 1).max(self.token) + 1;
             return Err(format!("expected at least {needed} columns, found `{}`", shorten(line)));
         };
@@ -81,8 +98,50 @@ impl Conll {
         Ok(Line::Row { token, tag })
     }
 
+    fn is_comment(&self, line: &str) -> bool {
+        self.comment.as_ref().is_some_and(|prefix| line.starts_with(prefix.as_str()))
+    }
+
+    /// A mark that stands alone in its line has no tag, and needs none.
+    fn is_document(&self, line: &str) -> bool {
+        let rest = line.strip_prefix(self.document.as_str()).filter(|_| !self.document.is_empty());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
+    }
+
+    /// Where the card says nothing of comments, a line that begins with `#` is one unless it is a row like the others:
+    /// hashtags are tokens, too.
+    fn looks_like_comment(&self, line: &str) -> bool {
+        self.comment.is_none() && line.starts_with('#')
+    }
+
+    fn is_row(&self, line: &str, layout: &Layout<'_>) -> bool {
+        let tag = self.pick(line).1.map(str::trim);
+        // In a file without any other row nothing speaks against it.
+        let alike = layout.columns == 0 || self.columns(line) == layout.columns;
+        alike
+            && tag.is_some_and(|tag| {
+                layout.columns == 0 || layout.seen.contains(tag) || layout.tags.has_marks() && layout.tags.knows(tag)
+            })
+    }
+
+    fn has_tabs(&self, line: &str) -> bool {
+        match self.separator {
+            Separator::Auto => line.contains('\t'),
+            Separator::Tab => true,
+            Separator::Space => false,
+        }
+    }
+
+    fn columns(&self, line: &str) -> usize {
+        if self.has_tabs(line) { line.split('\t').count() } else { line.split_ascii_whitespace().count() }
+    }
+
     /// The columns of the token and the tag, walked to without a list per line.
-    fn pick<'a>(&self, mut columns: impl DoubleEndedIterator<Item = &'a str>) -> (Option<&'a str>, Option<&'a str>) {
+    fn pick<'a>(&self, line: &'a str) -> (Option<&'a str>, Option<&'a str>) {
+        if self.has_tabs(line) { self.pick_of(line.split('\t')) } else { self.pick_of(line.split_ascii_whitespace()) }
+    }
+
+    fn pick_of<'a>(&self, mut columns: impl DoubleEndedIterator<Item = &'a str>) -> (Option<&'a str>, Option<&'a str>) {
         match self.tag {
             None => {
                 let tag = columns.next_back();
@@ -102,34 +161,33 @@ impl Conll {
             return Err(Error::Invalid("the reader's columns `token` and `tag` are the same".to_owned()));
         }
         let fail = |line, reason| Error::Format { path: path.to_owned(), line, reason };
-        let scheme = match self.scheme {
-            Some(scheme) => scheme,
-            None => self.detect(text),
-        };
-        report.scheme = Some(scheme.to_string());
+        let layout = self.layout(text);
+        report.scheme = Some(layout.tags.scheme.to_string());
         let mut sentences = Vec::new();
         let mut rows: Vec<(&str, &str, usize)> = Vec::new();
         for (index, line) in text.lines().enumerate() {
-            match self.line(line).map_err(|reason| fail(index + 1, reason))? {
+            match self.line(line, &layout).map_err(|reason| fail(index + 1, reason))? {
                 Line::Row { token, tag } => rows.push((token, tag, index + 1)),
-                Line::SentenceEnd => sentences.extend(build(&mut rows, scheme, report)),
+                Line::SentenceEnd => build(&mut rows, layout.tags, &mut sentences, report),
                 Line::Skip => {}
+                Line::Comment => report.repaired(Repair::CommentLine, index + 1),
             }
         }
-        sentences.extend(build(&mut rows, scheme, report));
+        build(&mut rows, layout.tags, &mut sentences, report);
         Ok(sentences)
     }
 
     /// Tokens and tags of every sentence as they stand in the file, nothing repaired: what scorers of tags want.
     pub fn rows<'a>(&self, path: &Path, text: &'a str) -> Result<Vec<Vec<(&'a str, &'a str)>>> {
+        let layout = self.layout(text);
         let mut sentences = Vec::new();
         let mut rows = Vec::new();
         for (index, line) in text.lines().enumerate() {
             let fail = |reason| Error::Format { path: path.to_owned(), line: index + 1, reason };
-            match self.line(line).map_err(fail)? {
+            match self.line(line, &layout).map_err(fail)? {
                 Line::Row { token, tag } => rows.push((token, tag)),
                 Line::SentenceEnd if !rows.is_empty() => sentences.push(std::mem::take(&mut rows)),
-                Line::SentenceEnd | Line::Skip => {}
+                Line::SentenceEnd | Line::Skip | Line::Comment => {}
             }
         }
         if !rows.is_empty() {
@@ -138,22 +196,44 @@ impl Conll {
         Ok(sentences)
     }
 
-    fn detect(&self, text: &str) -> Scheme {
+    /// What the rows have in common, from one walk over the file.
+    fn layout<'a>(&self, text: &'a str) -> Layout<'a> {
         let mut detector = Detector::default();
+        let mut seen = BTreeSet::new();
+        let mut columns: BTreeMap<usize, usize> = BTreeMap::new();
         for line in text.lines() {
-            match self.line(line) {
-                Ok(Line::Row { tag, .. }) => detector.tag(tag),
-                Ok(Line::SentenceEnd) => detector.sentence_end(),
-                Ok(Line::Skip) | Err(_) => {}
+            if line.trim().is_empty() || self.is_document(line) {
+                detector.sentence_end();
+            } else if !self.is_comment(line)
+                && !self.looks_like_comment(line)
+                && let (Some(_), Some(tag)) = self.pick(line)
+            {
+                let tag = tag.trim();
+                detector.tag(tag);
+                if tag != "O" && !seen.contains(tag) {
+                    seen.insert(tag);
+                }
+                // How rows look is clear after a while.
+                let count = columns.values().sum::<usize>();
+                if count < 1000 {
+                    *columns.entry(self.columns(line)).or_default() += 1;
+                }
             }
         }
-        detector.scheme()
+        seen.insert("O");
+        let columns = columns.into_iter().max_by_key(|&(_, count)| count).map_or(0, |(columns, _)| columns);
+        Layout { tags: detector.tags(self.scheme), columns, seen }
     }
 }
 
-/// A sentence from its rows `(token, tag, line)`; empties them. `None` where no token is left.
-pub(crate) fn build(rows: &mut Vec<(&str, &str, usize)>, scheme: Scheme, report: &mut FileReport) -> Option<Sentence> {
-    let first_line = rows.first()?.2;
+/// Makes a sentence of its rows `(token, tag, line)` and empties them.
+pub(crate) fn build(
+    rows: &mut Vec<(&str, &str, usize)>,
+    tags: Tags,
+    sentences: &mut Vec<Sentence>,
+    report: &mut FileReport,
+) {
+    let Some(&(_, _, first_line)) = rows.first() else { return };
     let mut sentence = Sentence::default();
     sentence.text.reserve(rows.iter().map(|r| r.0.len() + 1).sum());
     // Token positions of the source → positions in `sentence.tokens`: blank tokens have none.
@@ -174,9 +254,9 @@ pub(crate) fn build(rows: &mut Vec<(&str, &str, usize)>, scheme: Scheme, report:
     kept.push(sentence.tokens.len());
     let blank = rows.len() - sentence.tokens.len();
 
-    let tags: Vec<&str> = rows.iter().map(|r| r.1).collect();
+    let column: Vec<&str> = rows.iter().map(|r| r.1).collect();
     let line_of = |at: usize| rows.get(at).map_or(first_line, |r| r.2);
-    let found = scheme::mentions(&tags, scheme, |repair, at| report.repaired(repair, line_of(at)));
+    let found = tags.mentions(&column, |repair, at| report.repaired(repair, line_of(at)));
     for mention in found {
         let tokens = kept.get(mention.start).zip(kept.get(mention.end));
         match tokens.and_then(|(&start, &end)| sentence.tokens.get(start..end)) {
@@ -185,13 +265,8 @@ pub(crate) fn build(rows: &mut Vec<(&str, &str, usize)>, scheme: Scheme, report:
             _ => report.repaired(Repair::BlankMention, line_of(mention.start)),
         }
     }
-    report.found.add(&sentence, blank);
+    keep(sentence, first_line, blank, sentences, report);
     rows.clear();
-    if sentence.tokens.is_empty() {
-        report.repaired(Repair::EmptySentence, first_line);
-        return None;
-    }
-    Some(sentence)
 }
 
 fn shorten(line: &str) -> String {
@@ -208,15 +283,25 @@ pub fn write_conll<'a>(mut writer: impl Write, sentences: impl IntoIterator<Item
     for sentence in sentences {
         let (flat, overlapping) = flatten(&sentence.entities);
         lost += overlapping;
+        let mut begun = 0;
+        let mut open: Option<&Entity> = None;
         for token in cut(sentence, &flat) {
             let Some(surface) = token.of(&sentence.text) else { continue };
-            let inside = flat.iter().find(|e| e.span.contains(token));
+            // A column can't hold what separates columns.
+            let surface = surface.replace(['\t', '\n', '\r'], " ");
+            let inside = flat.iter().copied().find(|e| e.span.contains(token));
             match inside {
                 None => writeln!(writer, "{surface}\tO")?,
-                Some(e) if e.span.start == token.start => writeln!(writer, "{surface}\tB-{}", e.kind)?,
-                Some(e) => writeln!(writer, "{surface}\tI-{}", e.kind)?,
+                Some(e) if open == Some(e) => writeln!(writer, "{surface}\tI-{}", e.kind)?,
+                Some(e) => {
+                    begun += 1;
+                    writeln!(writer, "{surface}\tB-{}", e.kind)?;
+                }
             }
+            open = inside;
         }
+        // A mention that no token of the sentence lies in.
+        lost += flat.len() - begun;
         writeln!(writer)?;
     }
     writer.flush()?;
@@ -309,6 +394,45 @@ mod tests {
         let error = read(&Conll::default(), "a\tO\nlonely\n").unwrap_err();
         assert_eq!(error.to_string(), "read file.conll, line 2: expected at least 2 columns, found `lonely`");
         assert!(read(&Conll::default(), "a\t\n").unwrap_err().to_string().contains("line 1: the tag is empty"));
+    }
+
+    #[test]
+    fn comments_are_told_from_hashtags() {
+        let text = "\n# id 5239\tdomain=en\nAda _ _ B-P\n#tag _ _ O\n#1 _ _ B-Q\n\n# text = all is O\nBonn _ _ B-L\n";
+        let (sentences, report) = read(&Conll::default(), text).unwrap();
+        let texts: Vec<&str> = sentences.iter().map(|s| s.text.as_str()).collect();
+        assert_eq!(texts, ["Ada #tag #1", "Bonn"]);
+        assert_eq!(report.repairs, [(Repair::CommentLine, 2)].into());
+        assert_eq!(report.listed.iter().map(|r| r.line).collect::<Vec<_>>(), [2, 7]);
+        let bare = "#begin document (a); part 0\nAda\tname\n#x\tname\n#y\tO\n#end document\n";
+        let (sentences, report) = read(&Conll::default(), bare).unwrap();
+        assert_eq!(sentences[0].text, "Ada #x #y");
+        assert_eq!(report.repairs, [(Repair::CommentLine, 2)].into());
+        let (sentences, _) = read(&Conll::default(), "#only\tO\n").unwrap();
+        assert_eq!(sentences[0].text, "#only");
+    }
+
+    #[test]
+    fn document_marks_need_no_tag() {
+        for mark in ["-DOCSTART-", "-DOCSTART- -X- O O", "-DOCSTART- (3)", "-DOCSTART-\tO"] {
+            let (sentences, _) = read(&Conll::default(), &format!("{mark}\n\nAda B-P\n{mark}\nBonn B-L\n")).unwrap();
+            assert_eq!(sentences.len(), 2, "{mark}");
+        }
+        // A token that only begins so is a token.
+        assert_eq!(read(&Conll::default(), "-DOCSTART-x O\n").unwrap().0.len(), 1);
+    }
+
+    #[test]
+    fn what_tokens_leave_out_is_not_lost_in_silence() {
+        let sentence = Sentence {
+            text: "a  Zoë\tDam, b".to_owned(),
+            tokens: vec![Span::new(0, 1), Span::new(4, 11)],
+            entities: vec![Entity::new("P", 3, 11), Entity::new("Q", 13, 14)],
+            ..Sentence::default()
+        };
+        let mut written = Vec::new();
+        assert_eq!(write_conll(&mut written, [&sentence]).unwrap(), 1);
+        assert_eq!(String::from_utf8(written).unwrap(), "a\tO\noë Dam\tB-P\n\n");
     }
 
     #[test]

@@ -103,7 +103,7 @@ fn every_knob_turns() {
 
     let ambiguous = |ambiguity| {
         let corpus = recipe("news", |r| r.ambiguity = ambiguity);
-        let options = CheckOptions { tokenize: None, context: None, sameness: Sameness::Words };
+        let options = CheckOptions { writing: None, context: None, sameness: Sameness::Words };
         check(&corpus, &options).ambiguous_surfaces.count
     };
     assert!(ambiguous(0.5) > ambiguous(0.0));

@@ -13,6 +13,7 @@ mod run;
 mod stages;
 mod store;
 mod vocabulary;
+mod writing;
 
 pub use clock::now_ms;
 pub use error::{Error, FailureClass};
@@ -27,3 +28,4 @@ pub use stages::score::SCORES;
 pub use stages::train::{CURVE, MODEL};
 pub use store::{Artefact, FileEntry, Manifest, Staging, Store};
 pub use vocabulary::Vocabulary;
+pub use writing::CorpusWriting;

@@ -80,6 +80,7 @@ impl ExperimentArguments {
 fn inputs(global: &Global, backend: Backend) -> FileInputs {
     FileInputs {
         data_dir: global.data_dir.clone(),
+        cards: Some(global.cards.clone()),
         models_dir: global.models_dir.clone(),
         texts_dir: global.texts_dir.clone(),
         backend,
