@@ -56,14 +56,10 @@ pub struct Stats {
 impl Stats {
     pub fn of(corpus: &Corpus) -> Self {
         let splits = corpus.splits().map(|(name, sentences)| (name.to_owned(), Counts::of(sentences)));
-        let mentions = |sentences: &'_ [Sentence]| -> Vec<(String, String)> {
-            let pairs =
-                sentences.iter().flat_map(|s| s.entities.iter().map(|e| (s.surface(e).to_owned(), e.kind.clone())));
-            pairs.collect()
-        };
-        let train: BTreeSet<(String, String)> = mentions(&corpus.train).into_iter().collect();
+        let mut train = mentions(&corpus.train);
+        train.dedup();
         let test = mentions(&corpus.test);
-        let seen = test.iter().filter(|m| train.contains(m)).count();
+        let seen = test.iter().filter(|mention| train.binary_search(mention).is_ok()).count();
         Self {
             name: corpus.name.clone(),
             splits: splits.into(),
@@ -197,7 +193,7 @@ pub fn check(corpus: &Corpus, options: &CheckOptions<'_>) -> Check {
         };
         Finding::collect(sentences.len(), pairs.iter().filter_map(describe))
     };
-    let mentions: usize = all.iter().map(|s| s.entities.len()).sum();
+    let count: usize = all.iter().map(|s| s.entities.len()).sum();
     let unwritable = options.writing.map_or_else(BTreeMap::new, |writing| {
         let of_mask = |(mask, name): (usize, String)| {
             let describe = |s: &Sentence, e: &Entity| format!("{}: {} {}", s.id, e.kind, s.surface(e));
@@ -206,7 +202,7 @@ pub fn check(corpus: &Corpus, options: &CheckOptions<'_>) -> Check {
                 refused.map(|e| describe(s, e)).collect::<Vec<_>>()
             };
             let cases: Vec<String> = all.par_iter().flat_map_iter(of_sentence).collect();
-            (name, Finding::collect(mentions, cases))
+            (name, Finding::collect(count, cases))
         };
         writing.masks().into_iter().enumerate().map(of_mask).collect()
     });
@@ -218,34 +214,46 @@ pub fn check(corpus: &Corpus, options: &CheckOptions<'_>) -> Check {
     let type_tokens = options.writing.map_or_else(BTreeMap::new, |writing| {
         corpus.schema.types().iter().map(|t| (t.clone(), writing.type_length(t))).collect()
     });
+    // What walks over the training set with one thread runs beside what uses all.
+    let ((test_in_train, valid_in_train), gazetteer) = rayon::join(
+        || (repeated(&corpus.test), repeated(&corpus.valid)),
+        || Gazetteer::learn(&corpus.train).score(&corpus.test),
+    );
     let (trained, tested) = (Counts::of(&corpus.train).types, Counts::of(&corpus.test).types);
     Check {
         name: corpus.name.clone(),
         read: corpus.report.clone(),
-        test_in_train: repeated(&corpus.test),
-        valid_in_train: repeated(&corpus.valid),
-        ambiguous_surfaces: ambiguous(&corpus.train),
-        overlapping_mentions: Finding::collect(mentions, all.iter().flat_map(|s| overlapping(s))),
+        test_in_train,
+        valid_in_train,
+        ambiguous_surfaces: ambiguous(mentions(&corpus.train)),
+        overlapping_mentions: Finding::collect(count, all.iter().flat_map(|s| overlapping(s))),
         unwritable_mentions: unwritable,
         lengths: lengths.map(Lengths::of),
         too_long,
         type_tokens,
         unseen_types: tested.into_keys().filter(|t| !trained.contains_key(t)).collect(),
-        gazetteer: Gazetteer::learn(&corpus.train).score(&corpus.test),
+        gazetteer,
     }
 }
 
-fn ambiguous(sentences: &[Sentence]) -> Finding {
-    let mut kinds: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for sentence in sentences {
-        for entity in &sentence.entities {
-            kinds.entry(sentence.surface(entity)).or_default().insert(&entity.kind);
-        }
-    }
-    let several = kinds.iter().filter(|(_, k)| k.len() > 1);
-    let describe =
-        |(s, k): (&&str, &BTreeSet<&str>)| format!("{s}: {}", k.iter().copied().collect::<Vec<_>>().join(", "));
-    Finding::collect(kinds.len(), several.map(describe))
+/// Surface and type of every mention, sorted.
+pub(crate) fn mentions(sentences: &[Sentence]) -> Vec<(&str, &str)> {
+    let of_all = sentences.par_iter();
+    let mut all: Vec<(&str, &str)> =
+        of_all.flat_map_iter(|s| s.entities.iter().map(move |e| (s.surface(e), e.kind.as_str()))).collect();
+    all.par_sort_unstable();
+    all
+}
+
+/// `mentions` are sorted.
+fn ambiguous(mut mentions: Vec<(&str, &str)>) -> Finding {
+    mentions.dedup();
+    let surfaces = || mentions.chunk_by(|a, b| a.0 == b.0);
+    let describe = |kinds: &[(&str, &str)]| {
+        let names: Vec<&str> = kinds.iter().map(|(_, kind)| *kind).collect();
+        format!("{}: {}", kinds.first().map_or("", |k| k.0), names.join(", "))
+    };
+    Finding::collect(surfaces().count(), surfaces().filter(|kinds| kinds.len() > 1).map(describe))
 }
 
 fn overlapping(sentence: &Sentence) -> Vec<String> {
@@ -355,24 +363,27 @@ pub struct Repeated {
 
 /// The test sentences of every corpus that stand in its own training set or in another's.
 pub fn repeated(corpora: &[Corpus], sameness: Sameness) -> Vec<Repeated> {
-    let mut all = Vec::new();
-    for tested in corpora {
-        let test: Vec<&Sentence> = tested.test.iter().collect();
-        for trained in corpora {
-            let train: Vec<&Sentence> = trained.train.iter().collect();
-            let id = |sentences: &[&Sentence], position: usize| sentences.get(position).map(|s| s.id.clone());
-            all.extend(overlap(&test, &train, sameness).into_iter().filter_map(|pair| {
-                Some(Repeated {
-                    tested: tested.name.clone(),
-                    trained: trained.name.clone(),
-                    test: id(&test, pair.left)?,
-                    train: id(&train, pair.right)?,
-                    similarity: pair.similarity,
-                })
-            }));
-        }
+    // Every training set is walked once, whatever the number of test sets.
+    let test: Vec<(usize, &Sentence)> =
+        corpora.iter().enumerate().flat_map(|(place, c)| c.test.iter().map(move |s| (place, s))).collect();
+    let sentences: Vec<&Sentence> = test.iter().map(|(_, s)| *s).collect();
+    let mut all: Vec<(usize, Repeated)> = Vec::new();
+    for trained in corpora {
+        let train: Vec<&Sentence> = trained.train.iter().collect();
+        all.extend(overlap(&sentences, &train, sameness).into_iter().filter_map(|pair| {
+            let &(place, sentence) = test.get(pair.left)?;
+            let found = Repeated {
+                tested: corpora.get(place)?.name.clone(),
+                trained: trained.name.clone(),
+                test: sentence.id.clone(),
+                train: train.get(pair.right)?.id.clone(),
+                similarity: pair.similarity,
+            };
+            Some((place, found))
+        }));
     }
-    all
+    all.sort_by_key(|(place, _)| *place);
+    all.into_iter().map(|(_, found)| found).collect()
 }
 
 /// How many test sentences stand in which training set: rows are test sets, columns training sets.

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use inerd_text::{Entity, Sentence, Span};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::reader::keep;
@@ -160,26 +161,48 @@ impl Conll {
         if self.tag == Some(self.token) {
             return Err(Error::Invalid("the reader's columns `token` and `tag` are the same".to_owned()));
         }
-        let fail = |line, reason| Error::Format { path: path.to_owned(), line, reason };
-        let layout = self.layout(text);
+        let pieces = pieces(text);
+        let layout = self.layout(&pieces);
         report.scheme = Some(layout.tags.scheme.to_string());
+        let read: Vec<Result<(Vec<Sentence>, FileReport)>> =
+            pieces.par_iter().map(|&(first, piece)| self.read_piece(path, piece, first, &layout)).collect();
+        let mut sentences = Vec::with_capacity(read.iter().flatten().map(|(sentences, _)| sentences.len()).sum());
+        for piece in read {
+            let (own, part) = piece?;
+            sentences.extend(own);
+            report.absorb("", part);
+        }
+        Ok(sentences)
+    }
+
+    /// Reads a piece of a file whose first line has the number `first`, from zero.
+    fn read_piece(
+        &self,
+        path: &Path,
+        piece: &str,
+        first: usize,
+        layout: &Layout<'_>,
+    ) -> Result<(Vec<Sentence>, FileReport)> {
+        let mut report = FileReport::default();
         let mut sentences = Vec::new();
         let mut rows: Vec<(&str, &str, usize)> = Vec::new();
-        for (index, line) in text.lines().enumerate() {
-            match self.line(line, &layout).map_err(|reason| fail(index + 1, reason))? {
-                Line::Row { token, tag } => rows.push((token, tag, index + 1)),
-                Line::SentenceEnd => build(&mut rows, layout.tags, &mut sentences, report),
+        for (index, line) in piece.lines().enumerate() {
+            let number = first + index + 1;
+            let fail = |reason| Error::Format { path: path.to_owned(), line: number, reason };
+            match self.line(line, layout).map_err(fail)? {
+                Line::Row { token, tag } => rows.push((token, tag, number)),
+                Line::SentenceEnd => build(&mut rows, layout.tags, &mut sentences, &mut report),
                 Line::Skip => {}
-                Line::Comment => report.repaired(Repair::CommentLine, index + 1),
+                Line::Comment => report.repaired(Repair::CommentLine, number),
             }
         }
-        build(&mut rows, layout.tags, &mut sentences, report);
-        Ok(sentences)
+        build(&mut rows, layout.tags, &mut sentences, &mut report);
+        Ok((sentences, report))
     }
 
     /// Tokens and tags of every sentence as they stand in the file, nothing repaired: what scorers of tags want.
     pub fn rows<'a>(&self, path: &Path, text: &'a str) -> Result<Vec<Vec<(&'a str, &'a str)>>> {
-        let layout = self.layout(text);
+        let layout = self.layout(&[(0, text)]);
         let mut sentences = Vec::new();
         let mut rows = Vec::new();
         for (index, line) in text.lines().enumerate() {
@@ -197,33 +220,71 @@ impl Conll {
     }
 
     /// What the rows have in common, from one walk over the file.
-    fn layout<'a>(&self, text: &'a str) -> Layout<'a> {
-        let mut detector = Detector::default();
-        let mut seen = BTreeSet::new();
-        let mut columns: BTreeMap<usize, usize> = BTreeMap::new();
-        for line in text.lines() {
+    fn layout<'a>(&self, pieces: &[(usize, &'a str)]) -> Layout<'a> {
+        let mut survey = Survey::default();
+        for part in pieces.par_iter().map(|(_, piece)| self.survey(piece)).collect::<Vec<_>>() {
+            survey.detector.absorb(&part.detector);
+            survey.seen.extend(part.seen);
+            part.columns.into_iter().for_each(|(columns, count)| *survey.columns.entry(columns).or_default() += count);
+        }
+        survey.seen.insert("O");
+        let columns = survey.columns.into_iter().max_by_key(|&(_, count)| count).map_or(0, |(columns, _)| columns);
+        Layout { tags: survey.detector.tags(self.scheme), columns, seen: survey.seen }
+    }
+
+    fn survey<'a>(&self, piece: &'a str) -> Survey<'a> {
+        let mut survey = Survey::default();
+        let mut counted = 0;
+        for line in piece.lines() {
             if line.trim().is_empty() || self.is_document(line) {
-                detector.sentence_end();
+                survey.detector.sentence_end();
             } else if !self.is_comment(line)
                 && !self.looks_like_comment(line)
                 && let (Some(_), Some(tag)) = self.pick(line)
             {
                 let tag = tag.trim();
-                detector.tag(tag);
-                if tag != "O" && !seen.contains(tag) {
-                    seen.insert(tag);
+                survey.detector.tag(tag);
+                if tag != "O" {
+                    survey.seen.insert(tag);
                 }
                 // How rows look is clear after a while.
-                let count = columns.values().sum::<usize>();
-                if count < 1000 {
-                    *columns.entry(self.columns(line)).or_default() += 1;
+                if counted < 1000 {
+                    counted += 1;
+                    *survey.columns.entry(self.columns(line)).or_default() += 1;
                 }
             }
         }
-        seen.insert("O");
-        let columns = columns.into_iter().max_by_key(|&(_, count)| count).map_or(0, |(columns, _)| columns);
-        Layout { tags: detector.tags(self.scheme), columns, seen }
+        survey.detector.sentence_end();
+        survey
     }
+}
+
+/// What one walk over a piece of a file sees.
+#[derive(Default)]
+struct Survey<'a> {
+    detector: Detector,
+    seen: BTreeSet<&'a str>,
+    /// Number of columns → rows, of the first rows.
+    columns: BTreeMap<usize, usize>,
+}
+
+/// Bytes of a piece: large enough that a thread is worth it.
+const PIECE: usize = if cfg!(test) { 16 } else { 1 << 20 };
+
+/// A text in pieces that end with a blank line, each with the number of its first line, from zero.
+fn pieces(text: &str) -> Vec<(usize, &str)> {
+    let mut pieces = Vec::new();
+    let (mut start, mut end, mut first, mut line) = (0, 0, 0, 0);
+    for row in text.split_inclusive('\n') {
+        end += row.len();
+        line += 1;
+        if end - start >= PIECE && row.trim().is_empty() {
+            pieces.push((first, &text[start..end]));
+            (start, first) = (end, line);
+        }
+    }
+    pieces.push((first, &text[start..]));
+    pieces
 }
 
 /// Makes a sentence of its rows `(token, tag, line)` and empties them.
@@ -240,9 +301,14 @@ pub(crate) fn build(
     let mut kept: Vec<usize> = Vec::with_capacity(rows.len() + 1);
     for &(token, _, line) in rows.iter() {
         kept.push(sentence.tokens.len());
-        if token.trim().is_empty() {
+        let whole = token.len();
+        let token = token.trim();
+        if token.is_empty() {
             report.repaired(Repair::BlankToken, line);
             continue;
+        }
+        if token.len() < whole {
+            report.repaired(Repair::TrimmedToken, line);
         }
         if !sentence.text.is_empty() {
             sentence.text.push(' ');
@@ -380,6 +446,8 @@ mod tests {
     #[test]
     fn blank_tokens_are_left_out_and_counted() {
         let (sentences, report) = read(&Conll::default(), "a\tB-T\n \tI-T\nb\tI-T\n\tO\n\n \tB-T\n").unwrap();
+        let (trimmed, edges) = read(&Conll::default(), "\u{a0}a b\u{85}\tB-T\nc\tO\n").unwrap();
+        assert_eq!((&*trimmed[0].text, edges.repairs), ("a b c", [(Repair::TrimmedToken, 1)].into()));
         assert_eq!(sentences.len(), 1);
         assert_eq!(surfaces(&sentences[0]), [("T", "a b")]);
         assert_eq!(report.found.tokens, 5);
@@ -410,6 +478,21 @@ mod tests {
         assert_eq!(report.repairs, [(Repair::CommentLine, 2)].into());
         let (sentences, _) = read(&Conll::default(), "#only\tO\n").unwrap();
         assert_eq!(sentences[0].text, "#only");
+    }
+
+    /// In tests a piece is a few rows: lines, schemes and sentences don't depend on where a file is cut.
+    #[test]
+    fn a_file_in_pieces_reads_as_one() {
+        let block = "Ada\tB-P\nDam\tI-P\n\n#c x y\nBonn\tI-L\n\t\n";
+        let text = block.repeat(9);
+        assert!(pieces(&text).len() > 5);
+        assert_eq!(pieces(&text).iter().map(|p| p.1).collect::<String>(), text);
+        let (sentences, report) = read(&Conll::default(), &text).unwrap();
+        assert_eq!((sentences.len(), report.found.sentences, report.found.types["P"]), (18, 18, 9));
+        let lines: Vec<usize> = report.listed.iter().map(|r| r.line).collect();
+        assert_eq!(lines, (0..9).flat_map(|n| [6 * n + 4, 6 * n + 5]).collect::<Vec<_>>());
+        let error = read(&Conll::default(), &(text + "lonely\n\nlonelier\n")).unwrap_err().to_string();
+        assert!(error.contains("line 55"), "{error}");
     }
 
     #[test]

@@ -58,6 +58,9 @@ fn search<K: Ord + Send + Sync>(
     key: impl Fn(&Sentence) -> K + Sync,
     matches: impl for<'g> Fn(&K, &'g BTreeMap<K, Vec<usize>>) -> Vec<(&'g Vec<usize>, f64)> + Sync,
 ) -> Vec<Pair> {
+    if left.is_empty() || right.is_empty() {
+        return Vec::new();
+    }
     let left_is_large = left.len() > right.len();
     let (small, large) = if left_is_large { (right, left) } else { (left, right) };
     let keys: Vec<K> = small.par_iter().map(|s| key(s)).collect();
@@ -106,7 +109,9 @@ fn words(text: &str) -> String {
                 out.push(' ');
             }
         }
-        if inside {
+        if inside && c.is_ascii() {
+            out.push(c.to_ascii_lowercase());
+        } else if inside {
             out.extend(c.to_lowercase());
         }
         inside &= !alone;

@@ -71,6 +71,8 @@ pub enum Repair {
     CommentLine,
     /// A token of white space only: left out of the text.
     BlankToken,
+    /// White space at the edge of a token: the token was trimmed.
+    TrimmedToken,
     /// White space at the edge of a mention: the mention was trimmed.
     TrimmedMention,
     /// A mention of nothing but white space: left out.
@@ -100,6 +102,7 @@ impl Repair {
             Self::NoLabel => "tag without a letter read as O",
             Self::CommentLine => "line taken for a comment",
             Self::BlankToken => "blank token left out",
+            Self::TrimmedToken => "white space at a token's edge trimmed",
             Self::TrimmedMention => "white space at a mention's edge trimmed",
             Self::BlankMention => "blank mention left out",
             Self::LineBreak => "line break inside a sentence became a space",

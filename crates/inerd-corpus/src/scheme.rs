@@ -14,9 +14,11 @@ pub enum Scheme {
     Io,
     /// `I-` everywhere; `B-` only between adjacent mentions of one type.
     Iob1,
-    /// `B-` on the first token of every mention.
+    /// `B-` on the first token of every mention; also called BIO.
+    #[serde(alias = "bio")]
     Iob2,
     /// As IOB2, with `E-` on the last token and `S-` on single ones. BILOU is the same with `L-` and `U-`.
+    #[serde(alias = "bioes", alias = "bilou")]
     Iobes,
 }
 
@@ -210,6 +212,17 @@ impl Detector {
         self.previous.clear();
     }
 
+    /// Takes in what another one saw, of whole sentences.
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        self.typed += other.typed;
+        self.bare += other.bare;
+        self.plain += other.plain;
+        self.begins_fresh += other.begins_fresh;
+        self.insides_fresh += other.insides_fresh;
+        self.closed += other.closed;
+        self.unclosed += other.unclosed;
+    }
+
     /// How the tags are read; `scheme` where the card says which it is.
     ///
     /// IOB1 leaves a trace that IOB2 does not: mentions that begin with `I-`.
@@ -297,7 +310,7 @@ mod tests {
         assert_eq!(slip(&["B-A", "E-A", "S-A"], &["B-A", "I-A"]), Scheme::Iobes);
         // A type that looks like a tag with a mark.
         assert_eq!(slip(&["name", "O", "name"], &["E-mail", "S-Bahn"]), Scheme::Io);
-        let io = detected(&[&["name", "E-mail", "E-mail", "B-cell", "name", "O", "name"]]);
+        let io = detected(&[&["name", "E-mail", "E-mail", "B-cell", "name", "O", "name"], &["name"]]);
         let mentions = [(0, 1, "name"), (1, 3, "E-mail"), (3, 4, "B-cell")].map(|(s, e, k)| (s, e, k.to_owned()));
         assert_eq!(read(io, &["name", "E-mail", "E-mail", "B-cell"]), (mentions.to_vec(), vec![]));
     }

@@ -42,8 +42,11 @@ pub fn decode(path: &Path, bytes: Vec<u8>, encoding: &str) -> Result<String> {
     if encoding == "cesu-8" {
         return decode(path, join_surrogates(bytes), "utf-8");
     }
-    let Some(known) = Encoding::for_label(encoding.as_bytes()) else {
-        let reason = format!("the encoding `{encoding}` is unknown");
+    // The standard knows many names of Latin-1, and not the usual one.
+    let label = if encoding.eq_ignore_ascii_case("latin-1") { "latin1" } else { encoding };
+    let Some(known) = Encoding::for_label(label.as_bytes()) else {
+        let reason =
+            format!("the encoding `{encoding}` is unknown; use a label such as utf-8, utf-16le or windows-1252");
         return Err(Error::Format { path: path.to_owned(), line: 1, reason });
     };
     let refuse = |at: usize, bytes: &[u8]| Error::Encoding {
@@ -118,7 +121,7 @@ mod tests {
         let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
         assert_eq!(decoded(&wide("\u{feff}Zoë\r\n🦀"), "utf-16le"), "Zoë\r\n🦀");
         assert_eq!(decoded(b"\xfe\xff\0Z\0o\0\xeb", "utf-16be"), "Zoë");
-        assert_eq!(decoded(b"Zo\xeb", "latin1"), "Zoë");
+        assert_eq!((decoded(b"Zo\xeb", "latin1"), decoded(b"Zo\xeb", "Latin-1")), ("Zoë".into(), "Zoë".into()));
         let mut broken = wide("fine\n也\nnot");
         broken.push(0xd8);
         assert!(decoded(&broken, "utf-16le").contains("line 3 holds bytes that are not utf-16le"));

@@ -67,7 +67,7 @@ const FORMATS: &[(&str, &str, &str, &str)] = &[
         "dialogues",
         "sgd",
         "a.json",
-        "[{\"turns\": [{\"utterance\": \"Zoë at 7\", \"frames\": [{\"service\": \"Cars_2\", \"slots\": [{\"slot\": \"time\", \"start\": 7, \"exclusive_end\": 8}]}]}]}]",
+        "[{\"turns\": [{\"utterance\": \"Zoë at 7\", \"frames\": [{\"service\": \"Cars_2\", \"slots\": [{\"slot\": \"who\", \"start\": 0, \"exclusive_end\": 3}]}]}]}]",
     ),
 ];
 

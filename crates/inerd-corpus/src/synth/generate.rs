@@ -15,7 +15,7 @@ use crate::{Corpus, Error, Result};
 pub(super) fn corpus(name: &str, recipe: &Synthesis, grammar: &Grammar) -> Result<Corpus> {
     let labels = labels(grammar, recipe.types);
     let schema = Schema::new(labels.values().copied());
-    if let Some(count) = recipe.types.filter(|&count| count != schema.len()) {
+    if let Some(count) = recipe.types.filter(|&count| count == 0 || count != schema.len()) {
         let most = Schema::new(self::labels(grammar, None).into_values()).len();
         return Err(Error::Invalid(format!(
             "write `{name}` with {count} types: the grammar `{}` has 1 to {most}",
