@@ -98,7 +98,7 @@ pub fn card_toml(card: &Card) -> Result<String> {
     };
     for file in full.get_mut("file").and_then(toml::Value::as_array_mut).into_iter().flatten() {
         if let Some(file) = file.as_table_mut() {
-            file.retain(|name, value| !empty(value) && !(name == "encoding" && value.as_str() == Some("utf-8")));
+            file.retain(|name, value| !(empty(value) || name == "encoding" && value.as_str() == Some("utf-8")));
         }
     }
     full.retain(|name, value| name == "reader" || !empty(value));

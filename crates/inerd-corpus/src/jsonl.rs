@@ -89,7 +89,7 @@ impl JsonLines {
             }
         }
         if !tagged.is_empty() {
-            self.from_tags(&tagged, &mut sentences, report);
+            self.read_tags(&tagged, &mut sentences, report);
         }
         Ok(sentences)
     }
@@ -115,7 +115,7 @@ impl JsonLines {
         tokens.iter().zip(tags).map(|(a, b)| Ok((token(a)?, tag(b)?))).collect()
     }
 
-    fn from_tags(
+    fn read_tags(
         &self,
         records: &[(usize, Vec<(String, String)>)],
         sentences: &mut Vec<Sentence>,

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use inerd_corpus::{Corpus, encode_all};
-use inerd_decoding::{Codec, FormatSettings, Rule, RuleSettings, Rules, Tokenizer as _};
+use inerd_decoding::{Codec, FormatSettings, Rule, RuleSettings, Rules};
 use inerd_text::{Entity, Sentence};
 
 use crate::{Error, Vocabulary};

@@ -277,11 +277,11 @@ fn run_check(
             all.map_err(|e| Failure::during("tokenise", super::exit_of(&e), e))?
         }
     };
-    let options = |writing: &'_ Option<CorpusWriting>| -> CheckOptions<'_> {
+    let of = |(corpus, writing): (&Corpus, &Option<CorpusWriting>)| {
         let writing = writing.as_ref().map(|w| w as &dyn Writing);
-        CheckOptions { writing, context: arguments.context, sameness }
+        check(corpus, &CheckOptions { writing, context: arguments.context, sameness })
     };
-    let checks: Vec<Check> = corpora.iter().zip(&writings).map(|(c, w)| check(c, &options(w))).collect();
+    let checks: Vec<Check> = corpora.iter().zip(&writings).map(of).collect();
     let mut sheets: Vec<Sheet> = Vec::new();
     for (corpus, found) in corpora.iter().zip(&checks) {
         sheets.extend(Stats::of(corpus).sheets().into_iter().take(1));
@@ -289,12 +289,6 @@ fn run_check(
     }
     let overlaps = repeated(&corpora, sameness);
     let matrix = overlap_matrix(&corpora, &overlaps);
-    let merge = Merge::default();
-    corpora.iter_mut().for_each(|c| merge.rename_types(c));
-    let clashes = conflicts(&corpora);
-    if corpora.len() > 1 {
-        sheets.extend([matrix.clone(), conflict_sheet(&clashes)]);
-    }
     if let Some(folder) = &arguments.report {
         let lengths = writings.iter().zip(&corpora).map(|(w, c)| w.as_ref().map(|w| figures::lengths(c, w))).collect();
         let stats: Vec<Stats> = corpora.iter().map(Stats::of).collect();
@@ -309,6 +303,12 @@ fn run_check(
         };
         report.write(folder).map_err(|e| Failure::during("write the report", Exit::Input, e))?;
         output.say(&format!("tables and figures are in {}", folder.display()));
+    }
+    let merge = Merge::default();
+    corpora.iter_mut().for_each(|c| merge.rename_types(c));
+    let clashes = conflicts(&corpora);
+    if corpora.len() > 1 {
+        sheets.extend([matrix.clone(), conflict_sheet(&clashes)]);
     }
     let json = serde_json::json!({
         "datasets": checks, "test_in_train": matrix, "repeated": overlaps, "conflicts": clashes,
