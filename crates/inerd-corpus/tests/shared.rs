@@ -214,7 +214,8 @@ const PAGE: &str = "\
 # The real datasets, counted\n
 What the readers find in the files of the shared data folder, against that folder's own catalogue (`CATALOG.md`, counted
 by other programs). A test reads everything, compares, and writes this page; `inerd data check` shows the same counts.
-What stands in whose training data, and what is doubtful, is in [reports/datasets](../reports/datasets/check.md).\n
+What stands in whose training data, and what is doubtful, is in [reports/datasets](../reports/datasets/check.md), with
+GPT-2's tokenizer: `inerd data check NAMES --tokenizer tokenizer.json --context 1024 --report reports/datasets`.\n
 Numbers are those of the files as they are: a card may drop boilerplate and artefacts afterwards. Where a number differs,
 the last column gives the catalogue's numbers and the reason.\n
 | part | split | card | sentences | tokens | mentions | types | label-free | longest | catalogue |
