@@ -4,7 +4,7 @@ use std::fs;
 
 use inerd_corpus::{Card, Corpus, Split, cards, fetch, load};
 
-/// The sets of the paper, CrossNER's domains, the MIT sets, and those that experiments read.
+/// The sets of the paper, `CrossNER`'s domains, the MIT sets, and those that experiments read.
 const PROMISED: &[&str] = &[
     "conll2003",
     "conllpp",
