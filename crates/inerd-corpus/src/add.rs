@@ -116,7 +116,7 @@ pub fn add(folder: &Path, name: &str, encoding: Option<&str>, cards: &Path) -> R
     Ok((path, draft))
 }
 
-/// Files three folders deep that look like data.
+/// Files that look like data, in all folders but those too deep to be meant.
 fn collect(
     root: &Path,
     folder: &Path,
@@ -128,7 +128,7 @@ fn collect(
     for entry in fs::read_dir(folder).map_err(wrap)? {
         let path = entry.map_err(wrap)?.path();
         if path.is_dir() {
-            if depth < 3 {
+            if depth < 8 {
                 collect(root, &path, encoding, depth + 1, found)?;
             }
         } else if let Some(sniffed) = sniff(&path, encoding)? {

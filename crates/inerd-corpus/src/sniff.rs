@@ -32,7 +32,11 @@ pub(crate) fn sniff(path: &Path, encoding: Option<&str>) -> Result<Option<Sniffe
     }
     let bytes = source::read_bytes(path)?;
     let marked = Encoding::for_bom(&bytes).map(|(encoding, _)| encoding.name().to_lowercase());
-    let encoding = encoding.map(str::to_owned).or(marked).unwrap_or_else(|| "utf-8".to_owned());
+    let given = encoding.map(str::to_owned).or(marked);
+    // Nearly UTF-8, and written by more tools than admit it; nothing else looks so.
+    let nearly =
+        |bytes: &[u8]| std::str::from_utf8(bytes).is_err() && source::decode(path, bytes.to_vec(), "cesu-8").is_ok();
+    let encoding = given.unwrap_or_else(|| if nearly(&bytes) { "cesu-8" } else { "utf-8" }.to_owned());
     let ending = path.with_extension(path.extension().filter(|e| *e != "zst").unwrap_or_default());
     let ending = ending.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     let text = match source::decode(path, bytes, &encoding) {
@@ -283,6 +287,8 @@ mod tests {
         fs::write(&path, b"Zo\xeb\tB-P\n").unwrap();
         assert!(sniff(&path, None).unwrap_err().to_string().contains("line 1 holds bytes that are not utf-8"));
         assert_eq!(sniff(&path, Some("latin1")).unwrap().unwrap().encoding, "latin1");
+        fs::write(&path, b"Pizza\xed\xa0\xbc\xed\xbd\x95\tB-P\n").unwrap();
+        assert_eq!(sniff(&path, None).unwrap().unwrap().encoding, "cesu-8");
         fs::write(folder.path().join("plot.png"), b"\x89PNG\xff").unwrap();
         assert_eq!(sniff(&folder.path().join("plot.png"), None).unwrap(), None);
     }
