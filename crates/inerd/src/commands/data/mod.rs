@@ -63,7 +63,7 @@ enum Data {
         /// Name of the dataset: a-z, 0-9 and hyphens. The folder's name where not given.
         #[arg(long)]
         name: Option<String>,
-        /// Character encoding of the files (utf-8, utf-16le, latin1, shift_jis, …), where a byte-order mark does not tell.
+        /// Character encoding of the files (utf-8, utf-16le, latin1, …), where a byte-order mark does not tell.
         #[arg(long, value_name = "LABEL")]
         encoding: Option<String>,
     },
