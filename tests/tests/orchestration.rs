@@ -41,8 +41,7 @@ fn a_plan_creates_nothing_and_is_drawn_as_text_json_svg_and_dot() {
     assert!(plan["summary"]["memory"].as_f64().unwrap() > 1e6 && plan["summary"]["disk"].as_f64().unwrap() > 1e3);
     let probed = lab.run(&["plan", "experiment.toml", "--probe", "--output", "json"]).expect(0, &[]);
     let fine = |plan: &Value| plan["summary"]["kinds"]["fine"]["seconds"].clone();
-    let width = |plan: &Value| fine(plan)["high"].as_f64().unwrap() / fine(plan)["low"].as_f64().unwrap();
-    assert!(width(&json(&probed)) < width(&plan), "a probe narrows the interval");
+    assert_ne!(fine(&json(&probed))["middle"], fine(&plan)["middle"], "a probe measures this machine");
     assert!(!lab.path("store").exists(), "a plan wrote something");
 }
 
@@ -78,28 +77,19 @@ fn editing_the_file_while_it_runs_changes_nothing() {
 /// A failed arm and exit code 0 (axolotl): the code and the table both say so.
 #[test]
 fn a_failed_arm_is_told_by_the_exit_code_and_by_the_table() {
-    let failing = TINY
-        .replace("\"generate.rules\" = \"exact\" }", "\"generate.rules\" = \"exact\", \"fine.lr\" = 9.9 }")
-        + "[fine.lora]\nmode = \"off\"\n";
-    // Clipping off and the highest rates there are: the loss becomes infinite.
-    let failing =
-        failing.replace("patience = false", "patience = false\nclip = false\nschedule = \"constant\"\nwarmup = 0.0");
-    let lab = Lab::new(&failing);
-    let ended = lab.run(&["run", "experiment.toml", "--set", "fine.epochs=60"]);
-    if ended.code() == 0 {
-        // This model is too small to diverge on every machine; a rule that doesn't exist fails for certain.
-        eprintln!("the training did not diverge here");
-    } else {
-        let ended = ended.expect(1, &["the loss is not a number", "lower the learning rate"]);
-        assert!(ended.said().contains("failed"), "{}", ended.said());
-        let report = fs::read_to_string(lab.path("reports/experiment/report.md")).unwrap();
-        assert!(report.contains("0/1"), "{report}");
-        let status = lab.run(&["status", "experiment.toml", "--set", "fine.epochs=60"]).expect(0, &[]).stdout();
-        assert!(status.contains("failed (the loss is not a number)"), "{status}");
-        // Only what failed, and what waits for it.
-        let again = lab.run(&["run", "experiment.toml", "--set", "fine.epochs=60", "--failed"]);
-        assert_eq!(again.code(), 1);
-    }
+    // No sentence fits a context of twelve tokens.
+    let failing = "\"generate.rules\" = \"exact\", \"model.context\" = 12 }";
+    let lab = Lab::new(&TINY.replace("\"generate.rules\" = \"exact\" }", failing));
+    let ended = lab.run(&["run", "experiment.toml", "--output", "json"]).expect(1, &[]);
+    let run = json(&ended);
+    assert!(run["failed"].as_u64().unwrap() >= 2, "the training and what waits for it: {run}");
+    let report = fs::read_to_string(lab.path("reports/experiment/report.md")).unwrap();
+    assert!(report.contains("0/1"), "{report}");
+    assert_eq!(lab.stored("scores.json").len(), 1, "the other arm is done");
+    let status = lab.run(&["status", "experiment.toml"]).expect(0, &[]).stdout();
+    assert!(status.contains("1 of 2 results") && status.contains("failed (bad data)"), "{status}");
+    // A further run tries again, alone where that is asked, and says the same.
+    lab.run(&["run", "experiment.toml", "--failed"]).expect(1, &["failed", "(bad data)"]);
 }
 
 /// The same run in two experiments broke the queue (dvc): it is executed once, and both reports see it. And two

@@ -83,14 +83,13 @@ impl Error {
             Self::Store { .. }
             | Self::Training(Training::WriteCheckpoint { .. })
             | Self::Model(Model::Write { .. }) => FailureClass::Store,
-            // Made anew by the next attempt.
-            Self::Corrupt { .. } => FailureClass::Machine,
             Self::Corpus(Corpus::Read { source, .. }) | Self::Model(Model::Read { source, .. })
                 if is_transient(source) =>
             {
                 FailureClass::Machine
             }
-            Self::Corpus(Corpus::Fetch { .. }) => FailureClass::Machine,
+            // What is damaged is made anew.
+            Self::Corrupt { .. } | Self::Corpus(Corpus::Fetch { .. }) => FailureClass::Machine,
             Self::Training(Training::Diverged { .. }) => FailureClass::Diverged,
             Self::OutOfMemory(_) => FailureClass::OutOfMemory,
             Self::Interrupted => FailureClass::Interrupted,

@@ -172,9 +172,10 @@ impl Store {
             return Ok(());
         }
         let object = self.object(fingerprint);
-        let free = (0..).map(|n| self.root.join("damaged").join(format!("{fingerprint}.{n}"))).find(|p| !p.exists());
-        match free.map(|target| fs::rename(&object, target)) {
-            Some(Err(e)) if e.kind() != io::ErrorKind::NotFound => Err(Error::store(&object)(e)),
+        // The time tells several ruins of one artefact apart, for people.
+        let target = self.root.join("damaged").join(format!("{fingerprint}.{}", crate::clock::now_ms()));
+        match fs::rename(&object, target) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::store(&object)(e)),
             _ => Ok(()),
         }
     }
@@ -272,11 +273,17 @@ impl Store {
             }
             Err(source) => return Err(Error::store(&target)(source)),
         }
-        let checkpoints = self.checkpoints(fingerprint);
-        if checkpoints.exists() {
-            fs::remove_dir_all(&checkpoints).map_err(Error::store(&checkpoints))?;
-        }
+        self.forget_checkpoints(fingerprint)?;
         self.get(fingerprint)
+    }
+
+    /// Removes the state of a training that is finished.
+    pub(crate) fn forget_checkpoints(&self, fingerprint: Fingerprint) -> Result<(), Error> {
+        let checkpoints = self.checkpoints(fingerprint);
+        match fs::remove_dir_all(&checkpoints) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::store(&checkpoints)(e)),
+            _ => Ok(()),
+        }
     }
 
     /// All artefacts, in the order of their fingerprints.

@@ -1,6 +1,7 @@
 //! Several workers of one process, and several processes on one store. Each worker takes the first stage whose parents
 //! are there; claims in the store keep two workers from one stage.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,6 +11,7 @@ use inerd_experiment::{
     Blocked, Decision, Failure, Fingerprint, Plan, Retry, Skip, Stage, State, StoreView, decide_all,
 };
 
+use crate::claim::Attempt;
 use crate::event::{Event, EventLog};
 use crate::run::{Asked, Context, Observer, Options, Summary};
 use crate::worker::{Outcome, StageWork, Worker};
@@ -45,6 +47,7 @@ pub(crate) fn run(
             .map(|(device, name)| Context { device: device.clone(), device_name: name.clone(), ..context.clone() })
             .collect(),
     };
+    tidy(&context.store)?;
     let teller = worker(context);
     teller.tell(&Event::run_started(plan, &context.device_name, context.inputs.backend))?;
     let mut summary = Summary::default();
@@ -88,6 +91,16 @@ pub(crate) fn run(
     let (failed, interrupted) = (summary.failed(), summary.interrupted);
     teller.tell(&Event::RunFinished { done, skipped, failed, interrupted })?;
     Ok(summary)
+}
+
+/// Takes away what a worker left that was killed between publishing its artefact and letting go of the stage.
+fn tidy(store: &Store) -> Result<(), Error> {
+    for id in store.claims().into_iter().filter(|id| store.is_whole(*id)) {
+        if let Attempt::Mine(_claim) = store.claim(id, "tidying")? {
+            store.forget_checkpoints(id)?;
+        }
+    }
+    Ok(())
 }
 
 /// The stages that are asked for.
@@ -289,8 +302,8 @@ impl<'a> Board<'a> {
         while let Some(at) = open.pop() {
             for child in &self.children[at] {
                 let stage = &self.plan.stages[*child];
-                if !state.outcomes.contains_key(&stage.id) {
-                    state.outcomes.insert(stage.id, Outcome::Blocked(message.clone()));
+                if let Entry::Vacant(outcome) = state.outcomes.entry(stage.id) {
+                    outcome.insert(Outcome::Blocked(message.clone()));
                     blocked(stage, &message, worker)?;
                     open.push(*child);
                 }
