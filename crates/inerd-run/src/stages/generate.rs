@@ -65,7 +65,7 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &GenerateStage) -> Result<(), Error
         },
         max_new_tokens: settings.max_new_tokens,
         gold_length: settings.gold_length.then_some(GOLD_LENGTH),
-        batch: settings.batch,
+        batch: job.at_once(settings.batch),
     };
     let (context, total) = (job.context, sentences.len());
     let mut progress = |done| job.progress("sentence", done, total, "generating".to_owned());
@@ -146,6 +146,7 @@ pub(crate) fn tokenizer(context: &Context, tokenizer: &TokenizerRef) -> Result<A
         TokenizerRef::Stage(id) => (context.store.get(*id)?.path(TOKENIZER), None),
         TokenizerRef::File(file) => (PathBuf::from(&file.name), None),
         TokenizerRef::Model(model) => {
+            context.inputs.unchanged("model", model)?;
             let dir = context.inputs.model_dir(&model.name);
             (dir.join(TOKENIZER), inerd_lm::Config::read(&dir.join("config.json"))?.eos_token())
         }
@@ -157,7 +158,10 @@ pub(crate) fn tokenizer(context: &Context, tokenizer: &TokenizerRef) -> Result<A
 pub(crate) fn load_model(context: &Context, weights: &Weights) -> Result<LanguageModel, Error> {
     let dir = match weights {
         Weights::Stage(id) => context.store.get(*id)?.path(MODEL),
-        Weights::Model(model) => context.inputs.model_dir(&model.name),
+        Weights::Model(model) => {
+            context.inputs.unchanged("model", model)?;
+            context.inputs.model_dir(&model.name)
+        }
         Weights::Random(_) => return Err(Error::Bug("random weights are made by a training stage".to_owned())),
     };
     Ok(LanguageModel::load(&dir, &context.device)?)

@@ -49,7 +49,8 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &TrainStage) -> Result<(), Error> {
     job.fact("left_out_as_too_long", left_out as f64);
     job.fact("tokens_per_epoch", examples.iter().map(|e| e.ids.len()).sum::<usize>() as f64);
 
-    let settings = settings(&stage.settings, stage.seed);
+    let mut settings = settings(&stage.settings, stage.seed);
+    settings.micro_batch = job.at_once(settings.micro_batch);
     let limit = stage.settings.valid.max_sentences.unwrap_or(usize::MAX);
     let valid: Vec<Sentence> = valid.into_iter().take(limit).collect();
     let (device, checkpoints) = (job.context.device.clone(), job.context.store.checkpoints(job.stage.id));
@@ -196,7 +197,7 @@ fn allowed_along(codec: &Codec, sentence: &Sentence, answer: &[u32], rules: &Rul
         .collect()
 }
 
-fn settings(training: &Training, seed: u64) -> Settings {
+pub(crate) fn settings(training: &Training, seed: u64) -> Settings {
     Settings {
         epochs: training.epochs,
         max_steps: training.max_steps,
