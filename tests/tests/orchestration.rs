@@ -125,11 +125,15 @@ fn two_experiments_at_once_share_what_is_equal_and_work_it_once() {
 #[test]
 fn more_seeds_train_only_the_new_ones() {
     let lab = Lab::new(TINY);
+    assert_eq!(lab.run(&["run", "experiment.toml", "--only", "nothing-is-called-this"]).code(), 2);
     let options = ["run", "experiment.toml", "--only", "fine"];
     lab.run(&options).expect(0, &["0 failed"]);
     lab.run(&[&options[..], &["--seeds", "+2"]].concat()).expect(0, &["0 failed"]);
     let fine: Vec<String> = finished(&lab).into_iter().filter(|label| label.starts_with("fine")).collect();
     assert_eq!(fine, ["fine synth-news seed 1", "fine synth-news seed 2", "fine synth-news seed 3"]);
+    // One arm alone.
+    lab.run(&["run", "experiment.toml", "--only", "masked"]).expect(0, &["0 failed"]);
+    assert_eq!(lab.stored("scores.json").len(), 1);
 }
 
 #[test]

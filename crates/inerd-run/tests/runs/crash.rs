@@ -1,5 +1,6 @@
 //! Real sweeps whose process is killed at a random moment, over and over: the next run finishes them as if nothing had
 //! happened. `INERD_CRASHES=200` asks for more of them than a usual test run has time for.
+#![expect(clippy::print_stderr, reason = "says what the crashes met")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -126,7 +127,7 @@ fn longest_stage(store: &Store) -> f64 {
 fn sweeps_killed_at_random_moments_end_as_if_nothing_had_happened() {
     let crashes: u32 = match std::env::var_os("INERD_CRASHES") {
         Some(number) => number.to_string_lossy().parse().unwrap(),
-        None => 12,
+        None => 20,
     };
     let reference = folder();
     let begin = Instant::now();
