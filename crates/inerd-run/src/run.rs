@@ -99,8 +99,9 @@ impl Summary {
         self.outcomes.values().filter(|o| of(o)).count()
     }
 
+    /// Stages that were asked for and can't be had, whatever the reason.
     pub fn failed(&self) -> usize {
-        self.count(|o| matches!(o, Outcome::Failed { .. } | Outcome::Blocked(_)))
+        self.count(|o| matches!(o, Outcome::Failed { .. } | Outcome::Blocked(_) | Outcome::Damaged(_)))
     }
 }
 

@@ -91,6 +91,13 @@ fn start(dir: &Path) -> Child {
         .unwrap()
 }
 
+/// Runs a sweep to its end; gives what was said if that failed.
+fn finish(dir: &Path) -> String {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let ended = command.args(["crash::child", "--exact", "--nocapture"]).env(CHILD, dir).output().unwrap();
+    if ended.status.success() { String::new() } else { String::from_utf8_lossy(&ended.stderr).into_owned() }
+}
+
 /// A sweep's folder, with nothing done yet.
 fn folder() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -164,7 +171,8 @@ fn sweeps_killed_at_random_moments_end_as_if_nothing_had_happened() {
         let kept: Vec<_> =
             survived.iter().map(|id| fs::read(store.get(*id).unwrap().path("MANIFEST.json")).unwrap()).collect();
 
-        assert!(start(dir.path()).wait().unwrap().success(), "the run after crash {crash} failed");
+        let next = finish(dir.path());
+        assert!(next.is_empty(), "the run after crash {crash} failed: {next}");
         assert!(store.verify().unwrap().is_empty(), "crash {crash} left damage");
         for (id, manifest) in survived.iter().zip(kept) {
             let now = fs::read(store.get(*id).unwrap().path("MANIFEST.json")).unwrap();
