@@ -55,6 +55,15 @@ fn a_rehearsal_has_its_own_space_and_changes_no_result() {
     assert!(plan["stages"].as_array().unwrap().iter().all(|stage| stage["decision"]["action"] == "run"));
 }
 
+#[test]
+fn an_arm_that_trains_nothing_answers_with_the_weights_that_training_begins_with() {
+    let untrained =
+        TINY.replace("\"generate.rules\" = \"exact\" }", "\"generate.rules\" = \"exact\", \"fine.enabled\" = false }");
+    let lab = Lab::new(&untrained);
+    lab.run(&["run", "experiment.toml"]).expect(0, &["0 failed"]);
+    assert_eq!(lab.stored("scores.json").len(), 2);
+}
+
 /// The file was edited while the sweep ran (hydra composes lazily): nothing changes.
 #[test]
 fn editing_the_file_while_it_runs_changes_nothing() {
