@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use inerd_experiment::{Experiment, Plan};
+use inerd_experiment::{Experiment, Plan, Stage, State, StoreView as _};
 use inerd_run::{Options, Store, Unobserved, event_logs, run};
 use rand::RngExt as _;
 
@@ -143,6 +143,7 @@ fn sweeps_killed_at_random_moments_end_as_if_nothing_had_happened() {
     let expected = results(&Store::at(&reference.path().join("store")));
     assert_eq!(expected.keys().filter(|key| key.ends_with("scores.json")).count(), 4);
 
+    let plan = sweep(reference.path());
     let events = lines(&reference.path().join("store"));
     let longest = Duration::from_secs_f64(longest_stage(&Store::at(&reference.path().join("store"))));
     let mut random = inerd_lm::random::stream(1, "moments of death");
@@ -165,6 +166,12 @@ fn sweeps_killed_at_random_moments_end_as_if_nothing_had_happened() {
             twice += death;
         }
         let files = |folder: &str| fs::read_dir(store.root().join(folder)).into_iter().flatten().count();
+        // "Running" for ever (wandb): who was killed at a stage is not at work any more.
+        let claimed = |stage: &&Stage| store.root().join(format!("claims/{}.json", stage.id)).exists();
+        for stage in plan.stages.iter().filter(claimed).filter(|stage| !store.contains(stage.id)) {
+            let state = store.state(stage.id);
+            assert!(matches!(state, State::Interrupted { .. }), "{}: {state:?}", stage.label);
+        }
         at_work += u32::from(files("claims") > 0);
         with_checkpoint += u32::from(files("checkpoints") > 0);
         let survived: Vec<_> = if store.root().exists() { store.artefacts().unwrap() } else { Vec::new() };
