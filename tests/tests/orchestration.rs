@@ -55,6 +55,15 @@ fn a_rehearsal_has_its_own_space_and_changes_no_result() {
     assert!(plan["stages"].as_array().unwrap().iter().all(|stage| stage["decision"]["action"] == "run"));
 }
 
+#[test]
+fn an_arm_that_trains_nothing_answers_with_the_weights_that_training_begins_with() {
+    let untrained =
+        TINY.replace("\"generate.rules\" = \"exact\" }", "\"generate.rules\" = \"exact\", \"fine.enabled\" = false }");
+    let lab = Lab::new(&untrained);
+    lab.run(&["run", "experiment.toml"]).expect(0, &["0 failed"]);
+    assert_eq!(lab.stored("scores.json").len(), 2);
+}
+
 /// The file was edited while the sweep ran (hydra composes lazily): nothing changes.
 #[test]
 fn editing_the_file_while_it_runs_changes_nothing() {
@@ -125,11 +134,15 @@ fn two_experiments_at_once_share_what_is_equal_and_work_it_once() {
 #[test]
 fn more_seeds_train_only_the_new_ones() {
     let lab = Lab::new(TINY);
+    assert_eq!(lab.run(&["run", "experiment.toml", "--only", "nothing-is-called-this"]).code(), 2);
     let options = ["run", "experiment.toml", "--only", "fine"];
     lab.run(&options).expect(0, &["0 failed"]);
     lab.run(&[&options[..], &["--seeds", "+2"]].concat()).expect(0, &["0 failed"]);
     let fine: Vec<String> = finished(&lab).into_iter().filter(|label| label.starts_with("fine")).collect();
     assert_eq!(fine, ["fine synth-news seed 1", "fine synth-news seed 2", "fine synth-news seed 3"]);
+    // One arm alone.
+    lab.run(&["run", "experiment.toml", "--only", "masked"]).expect(0, &["0 failed"]);
+    assert_eq!(lab.stored("scores.json").len(), 1);
 }
 
 #[test]

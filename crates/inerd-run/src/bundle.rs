@@ -1,11 +1,11 @@
 //! One archive for reviewers: configuration, plan, scores, generations, gold, provenance, report; everything but the
-//! weights. Whoever has it scores the generations again and gets the same tables.
+//! weights and the sentences that were trained on. Whoever has it scores the generations again and gets the same tables.
 //!
 //! ```text
 //! bundle.json           format, experiment, plan
 //! experiment/…          the experiment's file and what it extends
 //! plan.json             the frozen plan
-//! store/…               a store without weights: manifests, generations, gold, scores, curves
+//! store/…               a store without them: manifests, generations, gold, scores, curves
 //! report/…              what was written
 //! ```
 
@@ -20,6 +20,7 @@ use flate2::write::GzEncoder;
 use inerd_experiment::{Fingerprint, Plan, StageKind};
 use serde::{Deserialize, Serialize};
 
+use crate::stages::corpus::{TRAIN, VALID};
 use crate::stages::train::MODEL;
 use crate::{Error, Store};
 
@@ -75,11 +76,9 @@ pub fn bundle(store: &Store, plan: &Plan, contents: &Contents, path: &Path) -> R
         store.check(stage.id)?;
         let artefact = store.get(stage.id)?;
         let mut manifest = artefact.manifest.clone();
-        let weighs = |name: &String| name.starts_with(MODEL);
-        manifest
-            .left_out
-            .extend(manifest.files.iter().filter(|(name, _)| weighs(name)).map(|(n, e)| (n.clone(), e.clone())));
-        manifest.files.retain(|name, _| !weighs(name));
+        let (left_out, files) =
+            std::mem::take(&mut manifest.files).into_iter().partition(|(name, _)| is_left_out(name));
+        (manifest.left_out, manifest.files) = (left_out, files);
         let hex = stage.id.to_string();
         let place = format!("store/objects/{}/{hex}", &hex[..2]);
         let text = serde_json::to_vec_pretty(&manifest).map_err(|e| failed(e.into()))?;
@@ -108,6 +107,11 @@ pub fn bundle(store: &Store, plan: &Plan, contents: &Contents, path: &Path) -> R
     let bytes = file.metadata().map_err(failed)?.len();
     fs::rename(&partial, path).map_err(failed)?;
     Ok(Bundled { artefacts, missing, bytes })
+}
+
+/// Weights, and the sentences that were trained on: what was decoded and scored needs neither.
+fn is_left_out(name: &str) -> bool {
+    name.starts_with(MODEL) || name == TRAIN || name == VALID
 }
 
 /// A file without owner and time: these would only make equal bundles differ.

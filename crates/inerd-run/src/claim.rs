@@ -114,19 +114,18 @@ impl Store {
         let failed = |e| Error::store(&path)(e);
         loop {
             let file = open(&path).map_err(failed)?;
-            match file.try_lock() {
-                Ok(()) => {}
+            let locked = match file.try_lock() {
+                Ok(()) => true,
                 Err(TryLockError::WouldBlock) => return Ok(Attempt::Theirs(read(&file))),
-                // A file system without locks: the beats below must do.
-                Err(TryLockError::Error(e)) if e.kind() == io::ErrorKind::Unsupported => {}
-                Err(TryLockError::Error(e)) => return Err(failed(e)),
-            }
+                // A file system without locks: the beats must do for holders on this machine, too.
+                Err(TryLockError::Error(_)) => false,
+            };
             // Between opening and locking, the last holder may have let go and removed the file that we locked.
             if !fs::metadata(&path).is_ok_and(|now| file.metadata().is_ok_and(|ours| ours.ino() == now.ino())) {
                 continue;
             }
             if let Some(holder) = read(&file)
-                && !holder.is_here()
+                && !(locked && holder.is_here())
                 && self.beats(id, &holder)
             {
                 return Ok(Attempt::Theirs(Some(holder)));
@@ -149,8 +148,9 @@ impl Store {
     /// Who works on a stage now; `None` where nobody does. A holder that died counts as nobody.
     pub fn holder(&self, id: Fingerprint) -> Option<Holder> {
         let file = File::open(self.claim_file(id)).ok()?;
-        // Holders here have an exclusive lock; a dead one has none. The lock that this takes is gone with `file`.
-        let locked = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+        // Holders here have an exclusive lock; a dead one has none. The lock that this takes is gone with `file`. Where
+        // there are no locks, a claim counts as held: who wants the stage finds out.
+        let locked = file.try_lock_shared().is_err();
         let holder = read(&file)?;
         (locked || !holder.is_here()).then_some(holder)
     }

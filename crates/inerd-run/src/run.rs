@@ -85,12 +85,23 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Adds what came of a later round. What an earlier one has done stays done, though the later one finds it there.
+    pub fn add(&mut self, later: Self) {
+        for (id, outcome) in later.outcomes {
+            if outcome != Outcome::Skipped || self.outcomes.get(&id) != Some(&Outcome::Done) {
+                self.outcomes.insert(id, outcome);
+            }
+        }
+        self.interrupted |= later.interrupted;
+    }
+
     pub fn count(&self, of: impl Fn(&Outcome) -> bool) -> usize {
         self.outcomes.values().filter(|o| of(o)).count()
     }
 
+    /// Stages that were asked for and can't be had, whatever the reason.
     pub fn failed(&self) -> usize {
-        self.count(|o| matches!(o, Outcome::Failed { .. } | Outcome::Blocked(_)))
+        self.count(|o| matches!(o, Outcome::Failed { .. } | Outcome::Blocked(_) | Outcome::Damaged(_)))
     }
 }
 

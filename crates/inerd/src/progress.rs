@@ -10,7 +10,7 @@ use inerd_run::{Event, Observer, Work};
 /// Draws a run on stderr. Nothing is drawn where stderr is no terminal; the log then gets a line per stage.
 #[derive(Debug)]
 pub(crate) struct Bars {
-    bars: MultiProgress,
+    all: MultiProgress,
     stages: ProgressBar,
     /// Of the stages at work.
     work: Mutex<BTreeMap<Fingerprint, ProgressBar>>,
@@ -30,7 +30,7 @@ impl Bars {
         let stages = bars.add(ProgressBar::new(0));
         stages.set_style(style("{prefix:>9} {bar:30.green/dim} {pos}/{len} stages · {elapsed} · {msg}"));
         stages.set_prefix("run");
-        Self { bars, stages, work: Mutex::default(), quiet }
+        Self { all: bars, stages, work: Mutex::default(), quiet }
     }
 
     fn line(&self, text: &str) {
@@ -44,7 +44,7 @@ impl Bars {
         let bar = self.work.lock().unwrap_or_else(PoisonError::into_inner).remove(stage);
         if let Some(bar) = bar {
             bar.finish_and_clear();
-            self.bars.remove(&bar);
+            self.all.remove(&bar);
         }
     }
 }
@@ -82,7 +82,7 @@ impl Observer for Bars {
     fn work(&self, stage: &Stage, work: &Work) {
         let mut bars = self.work.lock().unwrap_or_else(PoisonError::into_inner);
         let bar = bars.entry(stage.id).or_insert_with(|| {
-            let bar = self.bars.add(ProgressBar::new(0));
+            let bar = self.all.add(ProgressBar::new(0));
             bar.set_style(style("{prefix:>9} {bar:30.cyan/dim} {pos}/{len} · {msg} · {eta} left"));
             bar
         });

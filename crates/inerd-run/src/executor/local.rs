@@ -71,17 +71,9 @@ pub(crate) fn run(
         if let Some(error) = ended.error {
             return Err(error);
         }
-        let before = std::mem::take(&mut summary.outcomes);
-        summary.outcomes.extend(ended.outcomes);
-        for (id, outcome) in before {
-            // Done in an earlier round is done, though a later one finds it there.
-            let kept = outcome == Outcome::Done || !summary.outcomes.contains_key(&id);
-            if kept {
-                summary.outcomes.insert(id, outcome);
-            }
-        }
-        summary.interrupted =
-            context.stop.load(Ordering::Relaxed) || summary.count(|o| matches!(o, Outcome::Interrupted)) > 0;
+        let stopped = |outcomes: &BTreeMap<_, Outcome>| outcomes.values().any(|o| *o == Outcome::Interrupted);
+        let interrupted = context.stop.load(Ordering::Relaxed) || stopped(&ended.outcomes);
+        summary.add(Summary { outcomes: ended.outcomes, interrupted });
         if !ended.damaged || summary.interrupted {
             break;
         }

@@ -14,7 +14,7 @@ use super::Job;
 use super::answer::{self, Alternatives, Answering};
 use super::corpus::SCHEMA;
 use super::tokenizer::TOKENIZER;
-use super::train::MODEL;
+use super::train::{MODEL, initial};
 use crate::vocabulary::Vocabulary;
 use crate::{Context, Error};
 
@@ -45,7 +45,8 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &GenerateStage) -> Result<(), Error
         schemas.push(job.parent(*training)?.json(SCHEMA)?);
     }
     let tokenizer = tokenizer(job.context, &stage.tokenizer)?;
-    let model = load_model(job.context, &stage.weights)?;
+    // Without a training there are the weights that it would have begun with.
+    let model = initial(job, &stage.weights, &stage.model, &tokenizer)?;
     model.check_tokenizer(&tokenizer)?;
     let codec = codec(&tokenizer, &stage.format, Schema::union(&schemas))?;
     let answering = Answering {

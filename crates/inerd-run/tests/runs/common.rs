@@ -77,8 +77,8 @@ pub(crate) struct Counter(Mutex<BTreeMap<String, usize>>);
 impl Counter {
     pub(crate) fn work(&self, job: &mut Job<'_>) -> Result<(), Error> {
         *self.0.lock().unwrap().entry(job.stage.label.clone()).or_default() += 1;
-        std::fs::write(job.dir.join("file.txt"), &job.stage.label).unwrap();
-        Ok(())
+        let path = job.dir.join("file.txt");
+        std::fs::write(&path, &job.stage.label).map_err(|source| Error::Store { path, source })
     }
 
     pub(crate) fn counts(&self) -> BTreeMap<String, usize> {

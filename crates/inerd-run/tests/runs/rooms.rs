@@ -1,4 +1,5 @@
 //! A disk that is full, and one that is read-only. Real ones: small file systems that only a child of this process sees.
+#![expect(clippy::print_stderr, reason = "says what could not be checked")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -156,6 +156,18 @@ fn inputs(global: &Global, backend: Backend) -> FileInputs {
     }
 }
 
+/// An error of a run, with what to do about it.
+fn run_failure(action: String, error: inerd_run::Error) -> Failure {
+    let exit = exit_of(&error);
+    match exit {
+        Exit::Store => {
+            let help = "what was done is kept: make room, or name another store with --store, and run again";
+            Failure::with_help(action, exit, error, help)
+        }
+        _ => Failure::during(action, exit, error),
+    }
+}
+
 /// The exit code that belongs to an error of a run.
 fn exit_of(error: &inerd_run::Error) -> Exit {
     use inerd_run::FailureClass;

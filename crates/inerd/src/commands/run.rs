@@ -11,7 +11,7 @@ use inerd_run::{Asked, Context, Device, Options, Outcome, Store, Summary, calibr
 use serde_json::json;
 
 use crate::Global;
-use crate::commands::{ExperimentArguments, context, exit_of, inputs, report};
+use crate::commands::{ExperimentArguments, context, exit_of, inputs, report, run_failure};
 use crate::exit::Exit;
 use crate::output::{Failure, Output};
 use crate::progress::Bars;
@@ -26,8 +26,8 @@ pub(crate) struct Arguments {
     /// Work everything that doesn't depend on a failed stage. This is what happens anyway; it says so in scripts.
     #[arg(long)]
     keep_going: bool,
-    /// Only these stages and what they need: a kind (`fine`), the beginning of a fingerprint, or a part of a label. May
-    /// be repeated.
+    /// Only these stages and what they need: a kind (`fine`), an arm, the beginning of a fingerprint, or a part of a
+    /// label. May be repeated.
     #[arg(long, value_name = "STAGE")]
     only: Vec<String>,
     /// Only what failed before, and the results that wait for it.
@@ -74,7 +74,7 @@ pub(crate) fn run(arguments: Arguments, global: &Global, output: &mut Output) ->
     // The file is read once: whoever edits it while the sweep runs changes the next run.
     let (mut experiment, mut plan) = arguments.file.plan(&inputs)?;
     missing_inputs(&plan, &inputs)?;
-    let failed = |e: inerd_run::Error| Failure::during(format!("run `{}`", experiment.name), exit_of(&e), e);
+    let failed = |e| run_failure(format!("run `{}`", experiment.name), e);
     let store = Store::open(&global.store).map_err(failed)?;
     let mut context = context(global, store, inputs)?;
     context.stop = stop_on_signals();
@@ -86,23 +86,23 @@ pub(crate) fn run(arguments: Arguments, global: &Global, output: &mut Output) ->
         calibration: calibration(&context.store, context.inputs.backend),
         ..Options::default()
     };
-    let (begin, mut rounds) = (Instant::now(), 0);
-    let summary = loop {
+    let (begin, mut rounds, mut summary) = (Instant::now(), 0, Summary::default());
+    loop {
         let round = Instant::now();
         let bars = Bars::new(output.is_json());
-        let failed = |e: inerd_run::Error| Failure::during(format!("run `{}`", plan.experiment), exit_of(&e), e);
-        let summary = inerd_run::run(&plan, &context, &options, &bars).map_err(failed)?;
+        let failed = |e| run_failure(format!("run `{}`", plan.experiment), e);
+        summary.add(inerd_run::run(&plan, &context, &options, &bars).map_err(failed)?);
         drop(bars);
         rounds += 1;
         let usual = summary.interrupted || summary.failed() > 0;
         if usual || !another(&arguments.adaptive, &experiment, &plan, &context.store, (begin, round), output)? {
-            break summary;
+            break;
         }
         experiment.change_seeds("+1").map_err(|e| Failure::during("add a replicate", Exit::Usage, e))?;
         plan = Plan::build(&experiment, &context.inputs)
             .map_err(|e| Failure::during("plan the experiment", Exit::Input, e))?;
         options.asked = asked(&arguments, &plan)?;
-    };
+    }
     if summary.interrupted {
         output.say("interrupted; the same command goes on from here");
         return Ok(Exit::Interrupted.into());
@@ -142,6 +142,7 @@ fn asked(arguments: &Arguments, plan: &Plan) -> Result<Asked, Failure> {
         let before = ids.len();
         let kind = plan.stages.iter().filter(|stage| stage.kind.name() == name);
         ids.extend(kind.map(|stage| stage.id));
+        ids.extend(plan.cells.iter().filter(|cell| cell.arm == *name).map(|cell| cell.score));
         if ids.len() == before {
             let named = |id: &str, label: &str| id.starts_with(&name.to_lowercase()) || label.contains(name.as_str());
             let stages = plan.stages.iter().filter(|stage| named(&stage.id.to_string(), &stage.label));
@@ -156,7 +157,7 @@ fn asked(arguments: &Arguments, plan: &Plan) -> Result<Asked, Failure> {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no kind of stage, no beginning of a fingerprint and no part of a label")]
+#[error("`{0}` is no kind of stage, no arm, no beginning of a fingerprint and no part of a label")]
 struct NoSuchStage(String);
 
 /// One device per worker: GPUs in turn, beginning with the chosen one; the CPU as often as asked.
