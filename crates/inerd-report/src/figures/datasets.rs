@@ -82,7 +82,7 @@ impl LengthCurves {
             width: Column::Two.width(),
             height: 70.0,
             x,
-            y: Axis::linear("Sentences (%)", [0.0, 100.0], true),
+            y: Axis::tight("Sentences (%)", [0.0, 100.0]),
             legend: self.curves.iter().enumerate().map(key).collect(),
         };
         let scene = plot.draw(|chart| {
