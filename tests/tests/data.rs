@@ -54,7 +54,7 @@ fn a_file_in_another_encoding_is_refused_until_it_is_named() {
     lab.run(&["data", "add", "old", "--encoding", "latin1"]).expect(0, &[]);
     let stats = lab.run(&["data", "stats", "old"]).expect(0, &[]).stdout();
     assert!(stats.contains("old: mentions per type"), "{stats}");
-    lab.run(&["data", "add", "old", "--encoding", "latin1", "--name", "Bad Name"]).expect(2, &["a-z"]);
+    lab.run(&["data", "add", "old", "--encoding", "latin1", "--name", "Bad Name"]).expect(3, &["a-z"]);
 }
 
 #[test]
