@@ -28,7 +28,7 @@ fn a_step_allocates_nothing() {
     let entities =
         vec![entity("Person", "Ada Lovelace"), entity("Cell Type", "Babbage 's sister"), entity("City", "New York")];
     let sentence = Sentence { text: text.to_owned(), entities, ..Sentence::default() };
-    let pieces = [" Ada", "Ada", " Love", "lace", " :", " ;", " Cell", " Type", " New", " York", " City"];
+    let pieces = [" Ada", "Ada", " Love", "lace", " :", " ;", " Cell", " Type", " New", " York", " City", " [", " ]"];
     let tokenizer = Toy::new(&pieces, &["<eos>"], false);
     for layout in [Layout::Paper, Layout::ContentFirst, Layout::Json, Layout::Inline] {
         let format = FormatSettings { layout, ..FormatSettings::default() };

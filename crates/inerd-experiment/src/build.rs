@@ -363,8 +363,7 @@ impl<'a> Builder<'a> {
         };
         missing.extend(model.missing.iter().cloned());
         let generations = self.add(StageKind::Generate(stage), work, format!("generate {what}"), missing);
-        let training_corpora = model.corpora.clone();
-        let score = ScoreStage { settings: settings.score.clone(), generations, corpus, training_corpora };
+        let score = ScoreStage { settings: settings.score.clone(), generations, corpus };
         self.add(StageKind::Score(score), counted, format!("score {what}"), Vec::new())
     }
 

@@ -57,7 +57,7 @@ pub enum StageKind {
 /// Code versions: raised where a change of the code changes what a stage of the kind makes.
 pub mod version {
     pub const TOKENIZER: u32 = 1;
-    pub const CORPUS: u32 = 1;
+    pub const CORPUS: u32 = 2;
     pub const PRETRAIN: u32 = 1;
     /// Coarse and fine.
     pub const TRAIN: u32 = 1;
@@ -200,8 +200,6 @@ pub struct ScoreStage {
     pub settings: Score,
     pub generations: Fingerprint,
     pub corpus: Fingerprint,
-    /// What the model was trained on: which surfaces it has seen, and how often each type.
-    pub training_corpora: Vec<Fingerprint>,
 }
 
 impl StageKind {
@@ -255,9 +253,7 @@ impl StageKind {
                 let models = of_tokenizer(&stage.tokenizer).into_iter().chain(of_weights(&stage.weights));
                 models.chain([stage.corpus]).chain(stage.training_corpora.iter().copied()).collect()
             }
-            Self::Score(stage) => {
-                [stage.generations, stage.corpus].into_iter().chain(stage.training_corpora.iter().copied()).collect()
-            }
+            Self::Score(stage) => vec![stage.generations, stage.corpus],
         };
         parents.sort_unstable();
         parents.dedup();
@@ -326,7 +322,6 @@ impl StageKind {
                 "settings": identity_of(&stage.settings, &Score::TABLE),
                 "generations": stage.generations,
                 "corpus": stage.corpus,
-                "training_corpora": stage.training_corpora,
             }),
         };
         // Coarse- and fine-tuning are the same work: equal ones are one stage.
