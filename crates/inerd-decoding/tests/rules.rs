@@ -111,7 +111,8 @@ fn authors_code_never_writes_some_of_the_types_of_few_nerd() {
     let codec = Codec::new(tokenizer, FormatSettings::default(), Schema::new(types.iter().copied())).unwrap();
     assert_eq!(codec.schema().len(), 66);
     let lost = |rules| types.iter().filter(|kind| !reaches(&codec, rules, kind)).count();
-    assert_eq!(lost(Rules::paper_code()), 9);
+    // Nine with the names that the authors use; the card's are a little longer.
+    assert_eq!(lost(Rules::paper_code()), 12);
     assert_eq!((lost(Rules::paper()), lost(Rules::exact())), (0, 0));
 }
 
