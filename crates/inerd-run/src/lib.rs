@@ -24,6 +24,7 @@ pub use run::{Context, Observer, Options, Outcome, Summary, Work, run};
 pub use stages::answer::{Alternative, Alternatives};
 pub use stages::generate::{ALTERNATIVES, AUDIT, GENERATIONS, SENTENCES};
 pub use stages::score::SCORES;
-pub use stages::train::{CURVE, MODEL};
+pub use stages::train::CURVE;
+pub use stages::weights::MODEL;
 pub use store::{Artefact, FileEntry, Manifest, Staging, Store};
 pub use vocabulary::Vocabulary;
