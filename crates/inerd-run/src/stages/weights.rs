@@ -26,7 +26,10 @@ pub(crate) const ADAPTER: &str = "default";
 pub(crate) fn load(context: &Context, weights: &Weights) -> Result<LanguageModel, Error> {
     match weights {
         Weights::Stage(id) => load_dir(context, &context.store.get(*id)?.path(MODEL)),
-        Weights::Model(model) => load_dir(context, &context.inputs.model_dir(&model.name)),
+        Weights::Model(model) => {
+            context.inputs.unchanged("model", model)?;
+            load_dir(context, &context.inputs.model_dir(&model.name))
+        }
         Weights::Random(_) => Err(Error::Bug("random weights are made by a training stage".to_owned())),
     }
 }
