@@ -86,12 +86,13 @@ impl Lab {
         self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    /// Contents of all files of one name in the store, by their folder below the store's objects.
+    /// Contents of all files of one name in the store, by artefact.
     pub(crate) fn stored(&self, name: &str) -> BTreeMap<String, Vec<u8>> {
         let (mut found, objects) = (BTreeMap::new(), self.path("store/objects"));
         collect(&objects, name, &mut found);
-        let folder = |path: PathBuf| path.parent().unwrap().strip_prefix(&objects).unwrap().display().to_string();
-        found.into_iter().map(|(path, bytes)| (folder(path), bytes)).collect()
+        // `ab/abcd…/…`, wherever in the artefact the file lies.
+        let artefact = |path: &Path| path.strip_prefix(&objects).unwrap().iter().nth(1).unwrap().to_owned();
+        found.into_iter().map(|(path, bytes)| (artefact(&path).to_string_lossy().into_owned(), bytes)).collect()
     }
 }
 
