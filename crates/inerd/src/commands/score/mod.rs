@@ -101,7 +101,7 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<ExitCode
             let text = text_of(path)?;
             let baseline = Answers::new(path, &text, &gold)?;
             let other = scoring.scores(path, &baseline)?;
-            let generations = (&baseline.generations, &answers.generations);
+            let generations = (baseline.generations.as_slice(), answers.generations.as_slice());
             Some(compare::compare(sentences, generations, &other, &scored, arguments.resamples).map_err(failed)?)
         }
         None => None,
