@@ -142,6 +142,11 @@ pub(crate) fn gold_answers_are_accepted(seed: u64) {
     if case.sentence.text.contains([':', ';', '[', ']']) || case.codec.format().entity_order != EntityOrder::Text {
         return;
     }
+    // A surface that the text holds as a whole word, too, is not looked for inside words.
+    if parsed.predictions.iter().any(|p| p.span.is_none()) {
+        assert!(!case.codec.claims(&case.sentence, &Rules::exact()), "{context}");
+        return;
+    }
     let read = entities(&parsed);
     let surfaces = |entities: &[Entity]| -> Vec<(String, String)> {
         let mut all: Vec<(String, String)> =
