@@ -198,19 +198,22 @@ type Place = (Vec<(String, usize, usize)>, Option<(usize, usize, usize)>);
 pub(crate) fn words(text: &str) -> Vec<(usize, usize)> {
     let letter = |c: char| c.is_ascii_alphabetic() || c == 'é';
     let mut words: Vec<(usize, usize)> = Vec::new();
-    let mut joined = false;
+    let mut in_word = false;
     for (at, c) in text.char_indices() {
-        if letter(c) && joined {
+        if letter(c) && in_word {
             words.last_mut().unwrap().1 = at + c.len_utf8();
         } else if !c.is_whitespace() {
             words.push((at, at + c.len_utf8()));
         }
-        joined = letter(c);
+        in_word = letter(c);
     }
     // A contraction behind a letter is one word.
+    let mut joined = 0;
     for (at, _) in text.match_indices("'s") {
         let alone = !text[at + 2..].starts_with(letter);
-        if text[..at].ends_with(letter) && alone {
+        // Behind another contraction it is none.
+        if text[..at].ends_with(letter) && alone && joined != at {
+            joined = at + 2;
             words.retain(|&(start, _)| start != at + 1);
             words.iter_mut().find(|w| w.0 == at).unwrap().1 = at + 2;
         }
