@@ -4,6 +4,7 @@
 //! [`Store`] keeps what was made. Nothing here draws a picture or prints.
 
 mod clock;
+mod energy;
 mod error;
 mod event;
 mod inputs;
@@ -18,12 +19,13 @@ pub use clock::now_ms;
 pub use error::{Error, FailureClass};
 pub use event::{Event, EventLog, read_events};
 pub use inputs::FileInputs;
-pub use predict::{Prediction, trained_model};
+pub use predict::{Prediction, TrainedModel, trained_model};
 pub use provenance::Provenance;
 pub use run::{Context, Observer, Options, Outcome, Summary, Work, run};
 pub use stages::answer::{Alternative, Alternatives};
+pub use stages::corpus::SCHEMA;
 pub use stages::generate::{ALTERNATIVES, AUDIT, GENERATIONS, SENTENCES};
 pub use stages::score::SCORES;
-pub use stages::train::{CURVE, MODEL};
+pub use stages::train::{CURVE, MODEL, VALIDATION};
 pub use store::{Artefact, FileEntry, Manifest, Staging, Store};
 pub use vocabulary::Vocabulary;

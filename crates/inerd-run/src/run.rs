@@ -9,6 +9,7 @@ use std::time::Instant;
 use burn::tensor::Device;
 use inerd_experiment::{Decision, Fingerprint, Plan, Retry, Skip, Stage, State, StoreView, decide_all};
 
+use crate::energy::Meter;
 use crate::event::{Event, EventLog};
 use crate::inputs::FileInputs;
 use crate::provenance::Provenance;
@@ -182,11 +183,15 @@ fn blocked(stage: &Stage, decision: Decision, context: &Context) -> String {
 /// Works one stage and publishes its artefact.
 fn work(stage: &Stage, context: &Context, observer: &mut dyn Observer) -> Result<(), Error> {
     let start = Instant::now();
+    let meter = Meter::start(&context.device_name);
     let staging = context.store.begin(stage.id)?;
     let mut job = stages::Job { stage, context, dir: PathBuf::from(staging.dir()), observer, facts: BTreeMap::new() };
     stages::work(&mut job)?;
     let mut facts = job.facts;
     facts.insert("seconds".to_owned(), start.elapsed().as_secs_f64());
+    if let Some(joules) = meter.and_then(Meter::joules) {
+        facts.insert("joules".to_owned(), joules);
+    }
     let identity = stage.kind.identity();
     let provenance = Provenance::here(&context.device_name);
     context.store.publish(staging, identity, stage.parents.clone(), provenance, facts)?;

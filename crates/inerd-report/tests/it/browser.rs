@@ -74,14 +74,16 @@ fn the_page_sorts_filters_and_listens_to_keys() {
     let mut input = fixture::experiment();
     input.gold[0].sentences.push(nested());
     let page = driven(&input, folder.path(), DRIVER);
-    for (width, scheme) in [("360", "0"), ("800", "1"), ("1400", "1")] {
+    for (width, dark) in [(360, true), (800, false), (1400, false)] {
         let window = format!("--window-size={width},900");
-        let scheme = format!("--blink-settings=preferredColorScheme={scheme}");
+        let scheme = format!("--blink-settings=preferredColorScheme={}", if dark { 0 } else { 1 });
         let dom = run(browser, &folder.path().join("profile"), &[&window, &scheme, "--dump-dom"], &page);
         let findings = findings(&dom);
         let failed: Vec<&String> = findings.iter().filter(|l| !l.starts_with("ok ")).collect();
         assert!(failed.is_empty(), "at {window} {scheme}: {failed:#?}");
         assert!(findings.len() >= 25, "{findings:#?}");
+        let wanted = if dark { "ok is dark" } else { "ok is light" };
+        assert!(findings.iter().any(|l| l == wanted), "{wanted} at {window}: {findings:#?}");
     }
 }
 

@@ -25,7 +25,7 @@ pub const MODEL: &str = "model";
 /// One line per optimiser step.
 pub const CURVE: &str = "curve.jsonl";
 /// One line per look at the validation split.
-pub(crate) const VALIDATION: &str = "validation.jsonl";
+pub const VALIDATION: &str = "validation.jsonl";
 
 pub(crate) fn work(job: &mut Job<'_>, stage: &TrainStage) -> Result<(), Error> {
     unsupported(&stage.settings)?;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod data;
+mod explain;
 mod plan;
 mod predict;
 mod report;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use inerd_experiment::{Backend, Experiment, Plan};
+use inerd_lm::DeviceChoice;
 use inerd_run::FileInputs;
 
 use crate::Global;
@@ -27,6 +29,8 @@ pub(crate) enum Command {
     Plan(plan::Arguments),
     /// Write the report of what the store holds already.
     Report(report::Arguments),
+    /// Follow a point of a figure back to its runs, their configurations, the commit and the data.
+    Explain(explain::Arguments),
     /// Score any system's predictions by every convention.
     Score(score::Arguments),
     /// Find the entities of new text with a trained model.
@@ -43,6 +47,7 @@ impl Command {
             Self::Run(arguments) => run::run(arguments, global, output),
             Self::Plan(arguments) => plan::run(arguments, global, output),
             Self::Report(arguments) => report::run(arguments, global, output),
+            Self::Explain(arguments) => explain::run(&arguments, output),
             Self::Score(arguments) => score::run(&arguments, output),
             Self::Predict(arguments) => predict::run(arguments, global, output),
             Self::Data(arguments) => data::run(arguments, global, output),
@@ -104,4 +109,13 @@ fn backend(global: &Global) -> Result<Backend, Failure> {
         Ok(false) => Ok(Backend::Cpu),
         Err(error) => Err(Failure::during("choose the device", Exit::Usage, error)),
     }
+}
+
+/// What provenance calls the device: `auto` is named after what it found.
+fn device_name(global: &Global) -> Result<String, Failure> {
+    Ok(match (global.device, backend(global)?) {
+        (DeviceChoice::Auto, Backend::Cuda) => DeviceChoice::Cuda(0).to_string(),
+        (DeviceChoice::Auto, Backend::Cpu) => DeviceChoice::Cpu.to_string(),
+        (named, _) => named.to_string(),
+    })
 }

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use inerd_experiment::{Experiment, Plan};
-use inerd_report::write_report;
+use inerd_report::{write_overview, write_report};
 use inerd_run::Store;
 
 use crate::Global;
@@ -22,9 +22,12 @@ pub(crate) struct Arguments {
 /// Whether sentences of third-party datasets go into the page.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(super) struct TextArguments {
+    /// Embed the sentences of third-party datasets in the page, for your own eyes. The default.
+    #[arg(long, overrides_with = "without_text")]
+    with_text: bool,
     /// Leave the sentences of third-party datasets out of the page: ids, offsets, types and counts stay. For anything
     /// that is handed on.
-    #[arg(long)]
+    #[arg(long, overrides_with = "with_text")]
     without_text: bool,
 }
 
@@ -48,12 +51,10 @@ pub(super) fn write(
     let folder = global.reports.join(&experiment.name);
     let written = write_report(&input, &folder, inerd_report::Options { with_text: !text.without_text })
         .map_err(|e| Failure::during("write the report", Exit::Store, e))?;
-    let first: Vec<&PathBuf> = written.iter().take(1).chain(written.iter().filter(|p| is_picture(p))).collect();
-    let list: String = first.iter().map(|path| format!("  {}\n", path.display())).collect();
-    output.result(&format!("open\n{list}"), &serde_json::json!({ "report": written }));
+    let overview = write_overview(&global.reports)
+        .map_err(|e| Failure::during("write the overview of all reports", Exit::Store, e))?;
+    let pages: Vec<&PathBuf> = written.iter().filter(|p| p.extension().is_some_and(|e| e == "html")).collect();
+    let list: String = pages.into_iter().chain([&overview]).map(|path| format!("  {}\n", path.display())).collect();
+    output.result(&format!("open\n{list}"), &serde_json::json!({ "report": written, "overview": overview }));
     Ok(())
-}
-
-fn is_picture(path: &std::path::Path) -> bool {
-    path.extension().is_some_and(|e| e == "svg" || e == "html")
 }

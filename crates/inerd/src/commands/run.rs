@@ -6,7 +6,7 @@ use inerd_experiment::Plan;
 use inerd_run::{Context, Options, Outcome, Store};
 
 use crate::Global;
-use crate::commands::{ExperimentArguments, exit_of, inputs, report};
+use crate::commands::{ExperimentArguments, device_name, exit_of, inputs, report};
 use crate::exit::Exit;
 use crate::output::{Failure, Output};
 use crate::progress::Bars;
@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: Arguments, global: &Global, output: &mut Output) ->
     let device = global.device.resolve().map_err(|e| Failure::during("choose the device", Exit::Usage, e))?;
     let failed = |e: inerd_run::Error| Failure::during(format!("run `{}`", plan.experiment), exit_of(&e), e);
     let store = Store::open(&global.store).map_err(failed)?;
-    let context = Context { store, inputs, device, device_name: global.device.to_string(), stop: stop_on_signals() };
+    let context = Context { store, inputs, device, device_name: device_name(global)?, stop: stop_on_signals() };
     let mut bars = Bars::new(output.is_json());
     let options = Options { fail_fast: arguments.fail_fast };
     let summary = inerd_run::run(&plan, &context, options, &mut bars).map_err(failed)?;
