@@ -227,7 +227,7 @@ fn a_store_of_known_numbers_becomes_a_report_of_them() {
     }
     assert!(main.contains("generate synth-bio failed (input): the context is too short"), "{main}");
     assert!(main.contains("seed 3: not run yet"), "{main}");
-    assert!(read("report.md").contains("**Open.** 1 of 6 contrasts lack seeds so far."), "{}", read("report.md"));
+    assert!(read("report.md").contains("**Open.** Seeds are missing in 1 of 6 contrasts."), "{}", read("report.md"));
 
     // Two of 20 answers of every free run invent an entity: 2 × 52 runs that are there.
     let rules = read("hallucination-rules.md");

@@ -85,7 +85,7 @@ pub(crate) fn answer(view: &View<'_>, contrasts: &[Contrast]) -> Answer {
     let reason = reason(view, contrasts, &decided);
     let unready = contrasts.iter().filter(|c| c.incomplete || c.test.is_none()).count();
     if unready > 0 {
-        return open(format!("{unready} of {} contrasts lack seeds so far. {reason}", contrasts.len()));
+        return open(format!("Seeds are missing in {unready} of {} contrasts. {reason}", contrasts.len()));
     }
     let count = |decision| decided.iter().filter(|d| **d == decision).count();
     let verdict = if count(Decision::Open) > 0 {

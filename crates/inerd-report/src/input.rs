@@ -170,6 +170,9 @@ pub struct GoldSet {
     /// Whether the licence lets the text be published (our own synthetic corpora). Other text is embedded only when
     /// the reader asks for it ([`crate::Options::with_text`]).
     pub may_publish: bool,
+    /// The dataset's types, as far as they are known: what a model writes beyond them it has invented.
+    #[serde(default)]
+    pub types: Vec<String>,
     pub sentences: Vec<Sentence>,
 }
 

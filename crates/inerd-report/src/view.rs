@@ -191,6 +191,13 @@ impl<'a> View<'a> {
         lines
     }
 
+    /// The types of the experiment's datasets: what else a model writes as a type it has invented.
+    pub(crate) fn known_types(&self) -> BTreeSet<&'a str> {
+        let gold = || self.input.gold.iter();
+        let of_gold = gold().flat_map(|g| &g.sentences).flat_map(|s| &s.entities).map(|e| e.kind.as_str());
+        gold().flat_map(|g| &g.types).map(String::as_str).chain(of_gold).collect()
+    }
+
     /// The signature of the primary metric; of all of them where cells disagree.
     pub(crate) fn signature(&self) -> String {
         let scores = self.input.cells.iter().filter_map(|c| c.scores.as_ref()?.scores.get(&self.metric.convention));

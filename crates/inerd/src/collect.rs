@@ -43,11 +43,11 @@ pub(crate) fn collect(experiment: &Experiment, plan: &Plan, store: &Store) -> Re
             cell.facts.left_out = left_out(settings);
         }
         if !gold.contains_key(&planned.dataset)
-            && let Some(sentences) = sources.gold(planned.score)?
+            && let Some((sentences, schema)) = sources.gold(planned.score)?
         {
             let may_publish = inerd_corpus::Card::find(&planned.dataset, None).is_ok_and(|card| card.is_synthetic());
-            let dataset = planned.dataset.clone();
-            gold.insert(dataset.clone(), GoldSet { dataset, may_publish, sentences });
+            let (dataset, types) = (planned.dataset.clone(), schema.types().to_vec());
+            gold.insert(dataset.clone(), GoldSet { dataset, may_publish, types, sentences });
         }
         cells.push(cell);
     }
@@ -351,11 +351,12 @@ impl Sources<'_> {
         Ok(Curve { points: points.collect(), tokens })
     }
 
-    fn gold(&mut self, score: Fingerprint) -> Result<Option<Vec<Sentence>>, Error> {
+    /// The sentences that a score is of, and their types.
+    fn gold(&mut self, score: Fingerprint) -> Result<Option<(Vec<Sentence>, Schema)>, Error> {
         let Some(StageKind::Score(stage)) = self.plan.stage(score).map(|s| s.kind.clone()) else { return Ok(None) };
-        match self.artefact(stage.corpus)? {
-            Some(corpus) => corpus.json_lines(inerd_run::SENTENCES).map(Some),
-            None => Ok(None),
-        }
+        let (Some(corpus), Some(schema)) = (self.artefact(stage.corpus)?, self.schema(stage.corpus)?) else {
+            return Ok(None);
+        };
+        Ok(Some((corpus.json_lines(inerd_run::SENTENCES)?, schema)))
     }
 }

@@ -95,7 +95,8 @@ impl Axis {
     /// A logarithmic axis: positions are `log10` of the values.
     pub(crate) fn log10(label: &str, values: impl IntoIterator<Item = f64>) -> Self {
         let (low, high) = extent(values.into_iter().filter(|v| *v > 0.0).map(f64::log10));
-        let (low, high) = (low - 0.08, high + 0.08);
+        let air = (0.05 * (high - low)).max(0.08);
+        let (low, high) = (low - air, high + air);
         let decades = (low.floor() as i32)..=(high.ceil() as i32);
         // A short range gets ticks within its decades.
         let steps: &[f64] = if high - low < 1.2 { &[1.0, 2.0, 5.0] } else { &[1.0] };

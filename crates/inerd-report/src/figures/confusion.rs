@@ -13,7 +13,7 @@ use crate::frame::frame;
 use crate::input::Cell;
 use crate::view::View;
 
-/// More types than this cannot be read at one column's width; the rarest become "other", as do types that gold lacks.
+/// More types than this cannot be read at one column's width; the rarest become "other", as do invented ones.
 const SHOWN: usize = 12;
 const MISSED: &str = "(missed)";
 const SPURIOUS: &str = "(spurious)";
@@ -47,7 +47,7 @@ fn figure<'a>(view: &'a View<'a>, row: usize) -> Result<Option<Figure<'a>>, Erro
     if counts.is_empty() {
         return Ok(None);
     }
-    let counts = known_types(counts);
+    let counts = fold_invented(counts, &view.known_types());
     let arm = view.rows[row].name.as_str();
     let stem = format!("confusion-{}", slug(arm));
     let data = frame(
@@ -113,9 +113,10 @@ fn count(confusion: &Confusion, counts: &mut BTreeMap<(String, String), u64>) {
     }
 }
 
-/// What no gold entity has becomes "other": without a mask, models invent types, any number of them.
-fn known_types(counts: BTreeMap<(String, String), u64>) -> BTreeMap<(String, String), u64> {
-    let known: BTreeSet<String> = counts.keys().map(|(gold, _)| gold.clone()).filter(|g| g != SPURIOUS).collect();
+/// Invented types become "other": without a mask models write any number of them.
+fn fold_invented(counts: BTreeMap<(String, String), u64>, types: &BTreeSet<&str>) -> BTreeMap<(String, String), u64> {
+    let known: BTreeSet<String> =
+        counts.keys().map(|(gold, _)| gold.clone()).chain(types.iter().map(|t| (*t).to_owned())).collect();
     let mut out = BTreeMap::new();
     for ((gold, predicted), n) in counts {
         let predicted = if predicted == MISSED || known.contains(&predicted) { predicted } else { OTHER.to_owned() };

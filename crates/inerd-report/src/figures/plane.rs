@@ -42,9 +42,10 @@ pub(super) fn figure<'a>(view: &'a View<'a>) -> Result<Option<Figure<'a>>, Error
     let place = |cell: &Cell| cost(cell).zip(view.value(cell));
     let told = |(x, y): (f64, f64)| format!("{metric} {y:.2} at {x:.2} s per 1,000 sentences");
     // A mean over other datasets than the others' would be no comparison.
-    let tested = |row: &usize| (0..view.datasets.len()).filter(|d| !view.cells(*row, *d).is_empty()).count();
-    let most = (0..view.rows.len()).map(|row| tested(&row)).max().unwrap_or(0);
-    for row in (0..view.rows.len()).filter(|row| tested(row) == most) {
+    let ruled = |row: usize, d: usize| view.cells(row, d).iter().any(|c| c.facts.masks.is_some());
+    let tested = |row: usize| (0..view.datasets.len()).filter(|d| ruled(row, *d)).count();
+    let most = (0..view.rows.len()).map(tested).max().unwrap_or(0);
+    for row in (0..view.rows.len()).filter(|row| most > 0 && tested(*row) == most) {
         let arm = view.rows[row].name.as_str();
         let groups: Vec<(&str, Vec<&'a Cell>)> = (view.datasets.iter().enumerate())
             .map(|(d, name)| {
@@ -53,7 +54,7 @@ pub(super) fn figure<'a>(view: &'a View<'a>) -> Result<Option<Figure<'a>>, Error
             })
             .filter(|(_, cells)| !cells.is_empty())
             .collect();
-        if groups.is_empty() || groups.len() < most {
+        if groups.len() < most {
             continue;
         }
         let means: Vec<(f64, f64)> =
@@ -97,7 +98,7 @@ pub(super) fn figure<'a>(view: &'a View<'a>) -> Result<Option<Figure<'a>>, Error
         ],
     )?;
     let title = "Cost and quality of the masking rules".to_owned();
-    let of = if view.datasets.len() > 1 {
+    let of = if most > 1 {
         "means over datasets and seeds, small ones datasets"
     } else {
         "means over seeds, small ones seeds"

@@ -133,8 +133,7 @@ struct Types {
 impl Types {
     fn new(view: &View<'_>, with_text: bool) -> Self {
         let hidden = !with_text && view.input.gold.iter().any(|g| !g.may_publish);
-        let gold = view.input.gold.iter().flat_map(|g| &g.sentences).flat_map(|s| &s.entities);
-        let known = hidden.then(|| gold.map(|e| e.kind.clone()).collect());
+        let known = hidden.then(|| view.known_types().into_iter().map(str::to_owned).collect());
         Self { names: Vec::new(), ids: BTreeMap::new(), known }
     }
 

@@ -39,7 +39,8 @@ pub(super) fn table(view: &View<'_>) -> Result<Option<Table>, Error> {
         }
         let mut entries = vec![Entry::words(row), Entry::words(dataset)];
         if ruled {
-            entries.push(cells.first().map_or_else(Entry::empty, |c| Entry::words(rules(c))));
+            let ruled = cells.iter().find(|c| c.facts.masks.is_some());
+            entries.push(ruled.map_or_else(Entry::empty, |c| Entry::words(rules(c))));
         }
         entries.extend(classes.iter().map(|class| entry(sum(&found, class))));
         rows.push(entries);
