@@ -18,7 +18,6 @@ pub(crate) fn collect(experiment: &Experiment, plan: &Plan, store: &Store) -> Re
     let mut provenance = Provenance::default();
     let mut dirty = false;
     let troubles = troubles(store)?;
-    let settings = settings(experiment);
     let naming = naming_axes(plan);
     let mut sources =
         Sources { plan, store, curves: BTreeMap::new(), artefacts: BTreeMap::new(), schemas: BTreeMap::new() };
@@ -39,9 +38,7 @@ pub(crate) fn collect(experiment: &Experiment, plan: &Plan, store: &Store) -> Re
             }
             None => cell.status = Status::Missing { reason: sources.reason(planned.score, &troubles) },
         }
-        if let Some(settings) = settings.get(&(planned.arm.as_str(), &planned.point)) {
-            cell.facts.left_out = left_out(settings);
-        }
+        cell.facts.left_out = settings(experiment, planned).and_then(left_out);
         if !gold.contains_key(&planned.dataset)
             && let Some((sentences, schema)) = sources.gold(planned.score)?
         {
@@ -87,10 +84,13 @@ fn naming_axes(plan: &Plan) -> BTreeSet<&str> {
     keys.into_iter().map(String::as_str).filter(|key| names(key)).collect()
 }
 
-/// The settings of every point, by arm and axes.
-fn settings(experiment: &Experiment) -> BTreeMap<(&str, BTreeMap<String, Value>), &Settings> {
-    let points = experiment.arms.iter().flat_map(|arm| arm.points.iter().map(move |point| (arm, point)));
-    points.map(|(arm, p)| ((arm.name.as_str(), p.axes.iter().cloned().collect()), &p.settings)).collect()
+/// The settings of a cell's point.
+fn settings<'a>(experiment: &'a Experiment, cell: &inerd_experiment::Cell) -> Option<&'a Settings> {
+    let same = |axes: &[(String, Value)]| {
+        axes.len() == cell.point.len() && axes.iter().all(|(key, value)| cell.point.get(key) == Some(value))
+    };
+    let arm = experiment.arms.iter().find(|arm| arm.name == cell.arm)?;
+    arm.points.iter().find(|point| same(&point.axes)).map(|point| &point.settings)
 }
 
 /// The pool's datasets that the first tuning leaves out; `None` where it isn't drawn from a pool.

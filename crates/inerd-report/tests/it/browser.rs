@@ -107,7 +107,7 @@ fn ten_thousand_sentences_stay_usable() {
 const slowness = () => {
   const start = performance.now();
   let x = 1;
-  for (let i = 0; i < 10000000; i++) x = (x * 1103515245 + 12345) & 0x7fffffff;
+  for (let i = 0; i < 10000000; i++) x = (Math.imul(x, 1103515245) + 12345) | 0;
   return Math.max(1, (performance.now() - start + x * 0) / 20);
 };
 const loaded = performance.now() / slowness();
