@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use inerd_decoding::MaskAudit;
 use inerd_experiment::{Experiment, Fingerprint, Plan, Settings, StageKind, TypeSet};
 use inerd_report::{Cell, Cost, CurvePoint, Facts, GoldSet, Provenance, ReportInput, RuleAudit, StageRun, Status};
-use inerd_run::{Artefact, Error, Event, Store, read_events};
+use inerd_run::{Artefact, Error, Event, Store, event_logs, read_events};
 use inerd_text::{Schema, Sentence};
 use inerd_training::Step;
 use serde::Deserialize;
@@ -107,33 +107,29 @@ fn left_out(settings: &Settings) -> Option<Vec<String>> {
 
 /// Why the last attempt at a stage left nothing, for every stage that an attempt was made at.
 fn troubles(store: &Store) -> Result<BTreeMap<Fingerprint, String>, Error> {
-    let runs = store.root().join("runs");
-    let unreadable = |path: &std::path::Path| {
-        let path = path.to_owned();
-        move |source| Error::Store { path, source }
-    };
     let mut events = Vec::new();
-    for entry in std::fs::read_dir(&runs).map_err(unreadable(&runs))? {
-        let path = entry.map_err(unreadable(&runs))?.path();
-        if path.extension().is_some_and(|e| e == "jsonl") {
-            events.extend(read_events(&path).map_err(unreadable(&path))?);
-        }
+    for path in event_logs(&store.root().join("runs")) {
+        events.extend(read_events(&path).map_err(|source| Error::Store { path: path.clone(), source })?);
     }
     // Stable: within a millisecond the order of the file stays.
     events.sort_by_key(|(time, _)| *time);
     let mut troubles = BTreeMap::new();
     for (_, event) in events {
+        let Some(stage) = event.stage() else { continue };
         match event {
-            Event::StageStarted { stage, label } => {
+            Event::StageStarted { label, .. } => {
                 troubles.insert(stage, format!("{label} was begun and is not finished"));
             }
-            Event::StageFailed { stage, label, class, message } => {
+            Event::StageFailed { label, class: Some(class), message, .. } => {
                 troubles.insert(stage, format!("{label} failed ({class}): {message}"));
             }
-            Event::StageInterrupted { stage } => {
-                troubles.insert(stage, "interrupted".to_owned());
+            Event::StageFailed { label, class: None, message, .. } => {
+                troubles.insert(stage, format!("{label} could not begin: {message}"));
             }
-            Event::StageFinished { stage, .. } => {
+            Event::StageInterrupted { label, .. } => {
+                troubles.insert(stage, format!("{label} was interrupted"));
+            }
+            Event::StageFinished { .. } => {
                 troubles.remove(&stage);
             }
             _ => {}
@@ -283,7 +279,7 @@ impl Sources<'_> {
             }
             // A part of the energy would be misread as all of it.
             joules = joules.zip(fact("joules")).map(|(sum, own)| sum + own);
-            cost.peak_bytes = cost.peak_bytes.max(fact("peak_bytes").map(|b| b as u64));
+            cost.peak_bytes = cost.peak_bytes.max(fact("process_peak_memory").map(|b| b as u64));
         }
         cost.joules = joules;
         Ok(cost)

@@ -53,11 +53,20 @@ fn trainings<'a>(view: &View<'a>) -> Vec<Training<'a>> {
             }
         }
         let names: BTreeSet<&str> = runs.keys().copied().collect();
-        match found.iter_mut().find(|(known, _)| *known == names) {
-            Some((_, training)) => training.rows.push(row),
-            None if names.is_empty() => {}
-            None => found
-                .push((names, Training { rows: vec![row], name: String::new(), runs: runs.into_values().collect() })),
+        if names.is_empty() {
+            continue;
+        }
+        // Where something is missing yet, one row has more of the same runs than the other.
+        match found.iter_mut().find(|(known, _)| names.is_subset(known) || known.is_subset(&names)) {
+            Some((known, training)) => {
+                training.runs.extend(runs.iter().filter(|(run, _)| !known.contains(*run)).map(|(_, cell)| *cell));
+                training.rows.push(row);
+                known.extend(names);
+            }
+            None => {
+                let runs = runs.into_values().collect();
+                found.push((names, Training { rows: vec![row], name: String::new(), runs }));
+            }
         }
     }
     let mut trainings: Vec<Training<'a>> = found.into_iter().map(|(_, training)| training).collect();

@@ -10,7 +10,7 @@ use inerd_run::{Context, FileInputs, Prediction, Store, TrainedModel, trained_mo
 use inerd_text::Schema;
 
 use crate::Global;
-use crate::commands::{device_name, exit_of};
+use crate::commands::exit_of;
 use crate::exit::Exit;
 use crate::output::{Failure, Output};
 
@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: Arguments, global: &Global, output: &mut Output) ->
         store,
         inputs: FileInputs::default(),
         device,
-        device_name: device_name(global)?,
+        device_name: global.device.to_string(),
         stop: Arc::new(AtomicBool::new(false)),
     };
     let prediction = Prediction {
