@@ -83,7 +83,7 @@ pub fn trained_model(store: &Store, prefix: &str) -> Result<TrainedModel, Error>
             let schema = schema_of(store, &artefact.manifest.parents)?;
             let format = match artefact.manifest.stage.pointer("/body/format") {
                 Some(format) => serde_json::from_value(format.clone()).map_err(|e| Error::Corrupt {
-                    fingerprint: *id,
+                    fingerprint: Some(*id),
                     path: artefact.dir().to_owned(),
                     reason: format!("the format in its manifest: {e}"),
                 })?,

@@ -1,4 +1,5 @@
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use inerd_experiment::{Difference, Fingerprint, Plan, Retry, Stage, StoreView as _, decide_all, value_differences};
@@ -7,7 +8,7 @@ use serde_json::json;
 
 use crate::Global;
 use crate::commands::show::told;
-use crate::commands::{ExperimentArguments, exit_of, find, inputs};
+use crate::commands::{ExperimentArguments, Variations, exit_of, find, inputs};
 use crate::exit::Exit;
 use crate::output::{Failure, Output};
 
@@ -17,14 +18,17 @@ pub(crate) struct Arguments {
     /// a figure, as a click on it shows.
     #[arg(value_name = "STAGE or FIGURE.svg#ID")]
     what: String,
+    /// The experiment's file, where a stage is asked about.
+    experiment: Option<PathBuf>,
     #[command(flatten)]
-    file: Option<ExperimentArguments>,
+    variations: Variations,
 }
 
 pub(crate) fn run(arguments: Arguments, global: &Global, output: &mut Output) -> Result<ExitCode, Failure> {
-    match arguments.file {
-        Some(file) => stage(&arguments.what, &file, global, output),
-        None => point(&arguments.what, output),
+    let Arguments { what, experiment, variations } = arguments;
+    match experiment {
+        Some(experiment) => stage(&what, &ExperimentArguments { experiment, variations }, global, output),
+        None => point(&what, output),
     }
 }
 
