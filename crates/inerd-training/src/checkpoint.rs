@@ -5,7 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::optim::ModuleOptimizer;
-use burn::tensor::Device;
 use inerd_lm::LanguageModel;
 use serde::{Deserialize, Serialize};
 
@@ -71,11 +70,11 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// The newest checkpoint that is whole, if there is any.
+    /// The newest checkpoint that is whole, if there is any. `model` is what the training began with.
     pub(crate) fn load(
         &self,
         optimizer: ModuleOptimizer,
-        device: &Device,
+        model: &LanguageModel,
     ) -> Result<Result<(LanguageModel, ModuleOptimizer, State), ModuleOptimizer>, Error> {
         let Some(dir) = self.finished().pop() else { return Ok(Err(optimizer)) };
         let invalid = |reason: String| Error::ReadCheckpoint { path: dir.clone(), reason };
@@ -84,7 +83,7 @@ impl Checkpoints {
         if state.format != FORMAT {
             return Err(invalid(format!("it has format {}, this version reads {FORMAT}", state.format)));
         }
-        let model = LanguageModel::load(&dir, device)?;
+        let model = model.restored(&dir)?;
         let optimizer = optimizer.load(dir.join("optimizer.bpk")).map_err(|e| invalid(e.to_string()))?;
         Ok(Ok((model, optimizer, state)))
     }
@@ -103,8 +102,8 @@ impl Checkpoints {
         fs::rename(&partial, &best).map_err(failed)
     }
 
-    pub(crate) fn load_best(&self, epoch: usize, device: &Device) -> Result<LanguageModel, Error> {
-        Ok(LanguageModel::load(&self.best(epoch), device)?)
+    pub(crate) fn load_best(&self, epoch: usize, model: &LanguageModel) -> Result<LanguageModel, Error> {
+        Ok(model.restored(&self.best(epoch))?)
     }
 
     fn best(&self, epoch: usize) -> PathBuf {
