@@ -38,7 +38,7 @@ pub(crate) fn latex(text: &str) -> String {
                 out.push('$');
             }
             // A straight quotation mark needs an encoding that not every paper has.
-            '"' => out += "''",
+            '"' | '”' => out += "''",
             '±' => out += r"$\pm$",
             '×' => out += r"$\times$",
             '−' => out += r"$-$",
@@ -52,7 +52,6 @@ pub(crate) fn latex(text: &str) -> String {
             '‡' => out += r"$\ddagger$",
             '∝' => out += r"$\propto$",
             '“' => out += "``",
-            '”' => out += "''",
             '’' => out.push('\''),
             c if c.is_control() => out.push(' '),
             c => out.push(c),

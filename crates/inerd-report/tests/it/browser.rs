@@ -76,7 +76,7 @@ fn the_page_sorts_filters_and_listens_to_keys() {
     let page = driven(&input, folder.path(), DRIVER);
     for (width, dark) in [(360, true), (800, false), (1400, false)] {
         let window = format!("--window-size={width},900");
-        let scheme = format!("--blink-settings=preferredColorScheme={}", if dark { 0 } else { 1 });
+        let scheme = format!("--blink-settings=preferredColorScheme={}", u8::from(!dark));
         let dom = run(browser, &folder.path().join("profile"), &[&window, &scheme, "--dump-dom"], &page);
         let findings = findings(&dom);
         let failed: Vec<&String> = findings.iter().filter(|l| !l.starts_with("ok ")).collect();
