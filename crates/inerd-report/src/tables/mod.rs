@@ -112,6 +112,7 @@ pub(crate) fn all(view: &View<'_>, contrasts: &[Contrast]) -> Result<Vec<Table>,
     tables.extend(per_type::table(view)?);
     tables.extend(hallucination::table(view)?);
     tables.extend(mask_effect::table(view)?);
+    tables.extend(hallucination::by_rules(view)?);
     tables.extend(measures::errors(view)?);
     tables.extend(measures::slices(view)?);
     tables.extend(measures::conventions(view)?);
