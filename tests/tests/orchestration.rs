@@ -41,6 +41,7 @@ fn a_plan_creates_nothing_and_is_drawn_as_text_json_svg_and_dot() {
     assert!(plan["summary"]["memory"].as_f64().unwrap() > 1e6 && plan["summary"]["disk"].as_f64().unwrap() > 1e3);
     let probed = lab.run(&["plan", "experiment.toml", "--probe", "--output", "json"]).expect(0, &[]);
     let fine = |plan: &Value| plan["summary"]["kinds"]["fine"]["seconds"].clone();
+    assert_eq!(json(&probed)["basis"], "one step of each kind, measured on this device");
     assert_ne!(fine(&json(&probed))["middle"], fine(&plan)["middle"], "a probe measures this machine");
     assert!(!lab.path("store").exists(), "a plan wrote something");
 }
