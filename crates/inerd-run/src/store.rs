@@ -172,10 +172,20 @@ impl Store {
             return Ok(());
         }
         let object = self.object(fingerprint);
-        // The time tells several ruins of one artefact apart, for people.
-        let target = self.root.join("damaged").join(format!("{fingerprint}.{}", crate::clock::now_ms()));
-        match fs::rename(&object, target) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::store(&object)(e)),
+        self.to_damaged(&object)
+    }
+
+    /// Puts a damaged checkpoint aside.
+    pub(crate) fn put_checkpoints_aside(&self, fingerprint: Fingerprint) -> Result<(), Error> {
+        self.to_damaged(&self.checkpoints(fingerprint))
+    }
+
+    fn to_damaged(&self, path: &Path) -> Result<(), Error> {
+        // The time tells several ruins of one thing apart, for people.
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let target = self.root.join("damaged").join(format!("{name}.{}", crate::clock::now_ms()));
+        match fs::rename(path, target) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::store(path)(e)),
             _ => Ok(()),
         }
     }
