@@ -257,6 +257,11 @@ impl<'a> Board<'a> {
             }
             Ok(outcome) => {
                 state.elsewhere.remove(&at);
+                if outcome == Outcome::Skipped {
+                    // Another worker was faster.
+                    let told = worker.tell(&Event::StageSkipped { stage: stage.id, done: true });
+                    state.error = told.err().or(state.error.take());
+                }
                 match &outcome {
                     Outcome::Done | Outcome::Skipped => {
                         for child in &self.children[at] {
