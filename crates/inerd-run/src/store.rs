@@ -26,7 +26,6 @@ use inerd_experiment::{Fingerprint, Plan, State, StoreView};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::claim::Holder;
 use crate::failure::replace;
 use crate::provenance::Provenance;
 
@@ -65,8 +64,8 @@ pub struct Store {
     root: PathBuf,
     /// How long a worker on another machine may be silent.
     lease: Duration,
-    /// The last beat of such workers, and when it was seen first.
-    seen: Arc<Mutex<BTreeMap<Fingerprint, (Holder, Instant)>>>,
+    /// The claims of such workers, and since when they stand still.
+    seen: Arc<Mutex<BTreeMap<Fingerprint, (String, Instant)>>>,
     /// Artefacts whose hashes this process has compared.
     verified: Arc<Mutex<std::collections::BTreeSet<Fingerprint>>>,
 }
@@ -115,7 +114,7 @@ impl Store {
         self.lease
     }
 
-    pub(crate) fn seen(&self) -> &Mutex<BTreeMap<Fingerprint, (Holder, Instant)>> {
+    pub(crate) fn seen(&self) -> &Mutex<BTreeMap<Fingerprint, (String, Instant)>> {
         &self.seen
     }
 
