@@ -172,12 +172,14 @@ fn content(mut file: &File) -> (String, Option<Holder>) {
     let mut text = String::new();
     // A file that can't be read is like one that is being written.
     let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
-    let holder = serde_json::from_str(&text).ok();
+    // Behind the first line may stand the end of a longer one that it replaces.
+    let holder = serde_json::from_str(text.lines().next().unwrap_or_default()).ok();
     (text, holder)
 }
 
 fn write(mut file: &File, holder: &Holder) -> io::Result<()> {
-    let text = serde_json::to_vec(holder)?;
+    let mut text = serde_json::to_vec(holder)?;
+    text.push(b'\n');
     file.rewind()?;
     file.write_all(&text)?;
     file.set_len(text.len() as u64)
