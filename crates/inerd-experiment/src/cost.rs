@@ -4,6 +4,7 @@
 //! Time of a stage = start-up + Σ over its phases (tokens × (operations per token / rate + overhead per token)). The
 //! operations are counted the usual way: 2 per parameter and token forward, 4 backward (2 where only adapters learn).
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -92,6 +93,9 @@ impl Measured {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     kinds: BTreeMap<String, Correction>,
+    /// Kinds that a probe was asked about.
+    #[serde(default)]
+    probed: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -128,16 +132,29 @@ impl Calibration {
             let spread = (Z90 * (variance * (1.0 + 1.0 / n)).sqrt()).exp().min(UNCALIBRATED);
             (kind, Correction { factor: mean.exp(), spread, runs: logs.len() })
         });
-        Self { kinds: kinds.collect() }
+        Self { kinds: kinds.collect(), probed: 0 }
     }
 
     /// What earlier runs taught, and for kinds that they say nothing of, what a probe has measured.
     #[must_use]
     pub fn or_probed(mut self, probed: &[Measured]) -> Self {
         for (kind, correction) in Self::learn(probed).kinds {
-            self.kinds.entry(kind).or_insert(correction);
+            if let Entry::Vacant(unknown) = self.kinds.entry(kind) {
+                unknown.insert(Correction { runs: 0, ..correction });
+                self.probed += 1;
+            }
         }
         self
+    }
+
+    /// What predictions rest on, in words.
+    pub fn basis(&self) -> String {
+        match (self.runs(), self.probed) {
+            (0, 0) => "rates of a typical machine; runs make them exact".to_owned(),
+            (0, _) => "one step of each kind, measured on this device".to_owned(),
+            (runs, 0) => format!("{runs} earlier stages on this machine"),
+            (runs, _) => format!("{runs} earlier stages on this machine, and one step of each other kind"),
+        }
     }
 
     /// The number of runs that were learnt from.

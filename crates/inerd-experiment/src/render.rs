@@ -68,11 +68,7 @@ impl PlanView<'_> {
         )?;
         writeln!(out, "memory     {} at the peak", bytes(summary.memory))?;
         writeln!(out, "disk       {}", bytes(summary.disk))?;
-        let basis = match self.calibration.runs() {
-            0 => "rates of a typical machine; runs make them exact".to_owned(),
-            n => format!("{n} earlier stages on this machine"),
-        };
-        writeln!(out, "from       {basis}")?;
+        writeln!(out, "from       {}", self.calibration.basis())?;
         let mut missing: Vec<&str> = stages.iter().flat_map(|stage| &stage.missing).map(String::as_str).collect();
         missing.sort_unstable();
         missing.dedup();
@@ -115,6 +111,7 @@ impl PlanView<'_> {
             "space": self.plan.space,
             "fingerprint": self.plan.fingerprint(),
             "summary": self.summary(),
+            "basis": self.calibration.basis(),
             "stages": stages,
             "cells": self.plan.cells,
         })

@@ -65,12 +65,6 @@ impl Holder {
     fn is_here(&self) -> bool {
         self.boot == host::boot()
     }
-
-    /// Whether both are one claim, at whatever beat.
-    fn same_as(&self, other: &Self) -> bool {
-        let of = |h: &Self| (h.boot.clone(), h.process, h.worker.clone(), h.since_ms);
-        of(self) == of(other)
-    }
 }
 
 impl std::fmt::Display for Holder {
@@ -116,7 +110,7 @@ impl Store {
             let file = open(&path).map_err(failed)?;
             let locked = match file.try_lock() {
                 Ok(()) => true,
-                Err(TryLockError::WouldBlock) => return Ok(Attempt::Theirs(read(&file))),
+                Err(TryLockError::WouldBlock) => return Ok(Attempt::Theirs(content(&file).1)),
                 // A file system without locks: the beats must do for holders on this machine, too.
                 Err(TryLockError::Error(_)) => false,
             };
@@ -124,23 +118,23 @@ impl Store {
             if !fs::metadata(&path).is_ok_and(|now| file.metadata().is_ok_and(|ours| ours.ino() == now.ino())) {
                 continue;
             }
-            if let Some(holder) = read(&file)
-                && !(locked && holder.is_here())
-                && self.beats(id, &holder)
-            {
-                return Ok(Attempt::Theirs(Some(holder)));
+            let (text, holder) = content(&file);
+            // Half a text is one that is being written, or that was when its writer died: a lease tells.
+            let dead = text.is_empty() || locked && holder.as_ref().is_some_and(Holder::is_here);
+            if !dead && self.beats(id, text) {
+                return Ok(Attempt::Theirs(holder));
             }
             return Claim::begin(path.clone(), file, Holder::here(worker)).map(Attempt::Mine).map_err(failed);
         }
     }
 
-    /// Whether a holder on another machine still beats: it does until its number stood still for a whole lease while
-    /// this process looked.
-    fn beats(&self, id: Fingerprint, holder: &Holder) -> bool {
+    /// Whether a holder on another machine still beats: it does until its claim stood still for a whole lease while this
+    /// process looked.
+    fn beats(&self, id: Fingerprint, text: String) -> bool {
         let mut seen = self.seen().lock().unwrap_or_else(PoisonError::into_inner);
-        let (beat, since) = seen.entry(id).or_insert_with(|| (holder.clone(), Instant::now()));
-        if !beat.same_as(holder) || beat.beat != holder.beat {
-            (*beat, *since) = (holder.clone(), Instant::now());
+        let (last, since) = seen.entry(id).or_insert_with(|| (text.clone(), Instant::now()));
+        if *last != text {
+            (*last, *since) = (text, Instant::now());
         }
         since.elapsed() < self.lease()
     }
@@ -151,7 +145,7 @@ impl Store {
         // Holders here have an exclusive lock; a dead one has none. The lock that this takes is gone with `file`. Where
         // there are no locks, a claim counts as held: who wants the stage finds out.
         let locked = file.try_lock_shared().is_err();
-        let holder = read(&file)?;
+        let holder = content(&file).1?;
         (locked || !holder.is_here()).then_some(holder)
     }
 
@@ -173,15 +167,19 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
 }
 
-fn read(mut file: &File) -> Option<Holder> {
+/// What a claim's file holds, and the holder that it names.
+fn content(mut file: &File) -> (String, Option<Holder>) {
     let mut text = String::new();
-    file.rewind().ok()?;
-    file.read_to_string(&mut text).ok()?;
-    serde_json::from_str(&text).ok()
+    // A file that can't be read is like one that is being written.
+    let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
+    // Behind the first line may stand the end of a longer one that it replaces.
+    let holder = serde_json::from_str(text.lines().next().unwrap_or_default()).ok();
+    (text, holder)
 }
 
 fn write(mut file: &File, holder: &Holder) -> io::Result<()> {
-    let text = serde_json::to_vec(holder)?;
+    let mut text = serde_json::to_vec(holder)?;
+    text.push(b'\n');
     file.rewind()?;
     file.write_all(&text)?;
     file.set_len(text.len() as u64)

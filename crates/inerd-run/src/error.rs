@@ -80,16 +80,21 @@ impl Error {
         use inerd_lm::Error as Model;
         use inerd_training::Error as Training;
         match self {
-            Self::Store { .. }
-            | Self::Training(Training::WriteCheckpoint { .. })
-            | Self::Model(Model::Write { .. }) => FailureClass::Store,
-            Self::Corpus(Corpus::Read { source, .. }) | Self::Model(Model::Read { source, .. })
-                if is_transient(source) =>
-            {
-                FailureClass::Machine
+            // An error that comes up through a training is what it is.
+            Self::Training(Training::Validation(source)) => {
+                source.downcast_ref::<Self>().map_or(FailureClass::Input, Self::class)
             }
+            Self::Model(error) | Self::Training(Training::Model(error)) => match error {
+                Model::Write { .. } => FailureClass::Store,
+                Model::Read { source, .. } if is_transient(source) => FailureClass::Machine,
+                _ => FailureClass::Input,
+            },
+            Self::Store { .. } | Self::Training(Training::WriteCheckpoint { .. }) => FailureClass::Store,
+            Self::Corpus(Corpus::Read { source, .. }) if is_transient(source) => FailureClass::Machine,
             // What is damaged is made anew.
-            Self::Corrupt { .. } | Self::Corpus(Corpus::Fetch { .. }) => FailureClass::Machine,
+            Self::Corrupt { .. }
+            | Self::Corpus(Corpus::Fetch { .. })
+            | Self::Training(Training::ReadCheckpoint { .. }) => FailureClass::Machine,
             Self::Training(Training::Diverged { .. }) => FailureClass::Diverged,
             Self::OutOfMemory(_) => FailureClass::OutOfMemory,
             Self::Interrupted => FailureClass::Interrupted,
@@ -118,4 +123,25 @@ fn is_transient(error: &io::Error) -> bool {
             | Kind::IsADirectory
             | Kind::NotADirectory
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full() -> inerd_lm::Error {
+        inerd_lm::Error::Write { path: "model".into(), source: io::Error::from(io::ErrorKind::StorageFull) }
+    }
+
+    #[test]
+    fn errors_that_come_up_through_a_training_are_what_they_are() {
+        use inerd_training::Error as Training;
+        assert_eq!(Error::Training(Training::Model(full())).class(), FailureClass::Store);
+        let within = |error: Error| Error::Training(Training::Validation(Box::new(error))).class();
+        assert_eq!(within(Error::Model(full())), FailureClass::Store);
+        assert_eq!(within(Error::Interrupted), FailureClass::Interrupted);
+        assert_eq!(within(Error::Unsupported("no".to_owned())), FailureClass::Input);
+        let damaged = Training::ReadCheckpoint { path: "step-1".into(), reason: "cut off".to_owned() };
+        assert_eq!(Error::Training(damaged).class(), FailureClass::Machine);
+    }
 }

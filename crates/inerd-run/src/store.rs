@@ -26,7 +26,6 @@ use inerd_experiment::{Fingerprint, Plan, State, StoreView};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::claim::Holder;
 use crate::failure::replace;
 use crate::provenance::Provenance;
 
@@ -65,8 +64,8 @@ pub struct Store {
     root: PathBuf,
     /// How long a worker on another machine may be silent.
     lease: Duration,
-    /// The last beat of such workers, and when it was seen first.
-    seen: Arc<Mutex<BTreeMap<Fingerprint, (Holder, Instant)>>>,
+    /// The claims of such workers, and since when they stand still.
+    seen: Arc<Mutex<BTreeMap<Fingerprint, (String, Instant)>>>,
     /// Artefacts whose hashes this process has compared.
     verified: Arc<Mutex<std::collections::BTreeSet<Fingerprint>>>,
 }
@@ -115,7 +114,7 @@ impl Store {
         self.lease
     }
 
-    pub(crate) fn seen(&self) -> &Mutex<BTreeMap<Fingerprint, (Holder, Instant)>> {
+    pub(crate) fn seen(&self) -> &Mutex<BTreeMap<Fingerprint, (String, Instant)>> {
         &self.seen
     }
 
@@ -172,10 +171,20 @@ impl Store {
             return Ok(());
         }
         let object = self.object(fingerprint);
-        // The time tells several ruins of one artefact apart, for people.
-        let target = self.root.join("damaged").join(format!("{fingerprint}.{}", crate::clock::now_ms()));
-        match fs::rename(&object, target) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::store(&object)(e)),
+        self.to_damaged(&object)
+    }
+
+    /// Puts a damaged checkpoint aside.
+    pub(crate) fn put_checkpoints_aside(&self, fingerprint: Fingerprint) -> Result<(), Error> {
+        self.to_damaged(&self.checkpoints(fingerprint))
+    }
+
+    fn to_damaged(&self, path: &Path) -> Result<(), Error> {
+        // The time tells several ruins of one thing apart, for people.
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let target = self.root.join("damaged").join(format!("{name}.{}", crate::clock::now_ms()));
+        match fs::rename(path, target) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::store(path)(e)),
             _ => Ok(()),
         }
     }

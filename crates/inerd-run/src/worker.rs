@@ -117,6 +117,10 @@ impl Worker<'_> {
             if class == crate::FailureClass::Store {
                 return Err(error);
             }
+            if let Error::Training(inerd_training::Error::ReadCheckpoint { .. }) = &error {
+                // The next attempt begins anew instead of failing on it again.
+                store.put_checkpoints_aside(stage.id)?;
+            }
             attempt += 1;
             match failure {
                 Failure::OutOfMemory if halvings < MOST_HALVINGS => {

@@ -50,9 +50,9 @@ pub(crate) fn run(
     tidy(&context.store)?;
     let teller = worker(context);
     teller.tell(&Event::run_started(plan, &context.device_name, context.inputs.backend))?;
+    let wanted = asked(plan, &context.store, &options.asked);
     let mut summary = Summary::default();
     for round in 1..=MOST_ROUNDS {
-        let wanted = asked(plan, &context.store, &options.asked);
         // What failed in this run is not tried again by its later rounds.
         let retry = if round == 1 { Retry::All } else { Retry::Transient };
         let decisions = decide_all(plan, &context.store, retry, &wanted);
@@ -96,10 +96,13 @@ fn tidy(store: &Store) -> Result<(), Error> {
 }
 
 /// The stages that are asked for.
-fn asked<'a>(plan: &'a Plan, store: &Store, asked: &'a Asked) -> Box<dyn Fn(&Stage) -> bool + 'a> {
+fn asked(plan: &Plan, store: &Store, asked: &Asked) -> Box<dyn Fn(&Stage) -> bool> {
     match asked {
         Asked::Everything => Box::new(Plan::is_score),
-        Asked::Only(ids) => Box::new(|stage| ids.contains(&stage.id)),
+        Asked::Only(ids) => {
+            let ids: BTreeSet<Fingerprint> = ids.iter().copied().collect();
+            Box::new(move |stage| ids.contains(&stage.id))
+        }
         Asked::Failed => {
             // Parents stand before children: one pass finds everything behind a failure.
             let mut behind: BTreeSet<Fingerprint> = BTreeSet::new();
@@ -257,6 +260,11 @@ impl<'a> Board<'a> {
             }
             Ok(outcome) => {
                 state.elsewhere.remove(&at);
+                if outcome == Outcome::Skipped {
+                    // Another worker was faster.
+                    let told = worker.tell(&Event::StageSkipped { stage: stage.id, done: true });
+                    state.error = told.err().or(state.error.take());
+                }
                 match &outcome {
                     Outcome::Done | Outcome::Skipped => {
                         for child in &self.children[at] {

@@ -1,6 +1,7 @@
 //! Claims of the living are kept, those of the dead are taken over, and no clock has a say in it.
 
 use std::fs;
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use inerd_experiment::{State, StoreView as _};
@@ -15,7 +16,10 @@ fn claim(context: &Context, id: inerd_experiment::Fingerprint, boot: &str, beat:
         // A clock of another century.
         "since_ms": 9_000_000_000_000u64, "beat": beat,
     });
-    fs::write(context.store.root().join(format!("claims/{id}.json")), holder.to_string()).unwrap();
+    // In place, as a beat is written: the file is never empty.
+    let path = context.store.root().join(format!("claims/{id}.json"));
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(path).unwrap();
+    file.write_all(holder.to_string().as_bytes()).unwrap();
 }
 
 #[test]
@@ -49,13 +53,13 @@ fn a_silent_worker_of_another_machine_is_dead_after_a_lease_and_not_before() {
 fn a_worker_of_another_machine_that_beats_keeps_its_stage_until_it_is_done() {
     let dir = tempfile::tempdir().unwrap();
     let (plan, mut context, counter) = (pairs(1), context(dir.path()), Counter::default());
-    context.store = context.store.with_lease(Duration::from_millis(400));
+    context.store = context.store.with_lease(Duration::from_millis(1500));
     let id = plan.stages[0].id;
-    claim(&context, id, "elsewhere", 0);
+    claim(&context, id, "elsewhere", 10);
     let summary = std::thread::scope(|scope| {
         let run =
             scope.spawn(|| run_with(&plan, &context, &impatient(), &Unobserved, &|job| counter.work(job)).unwrap());
-        for beat in 1..10 {
+        for beat in 11..36 {
             std::thread::sleep(Duration::from_millis(100));
             claim(&context, id, "elsewhere", beat);
             assert_eq!(counter.total(), 0, "a living worker's stage was taken");

@@ -199,3 +199,30 @@ fn sweeps_killed_at_random_moments_end_as_if_nothing_had_happened() {
     );
     assert!(at_work * 4 > crashes, "most kills missed the work: {at_work} of {crashes}");
 }
+
+#[test]
+fn a_damaged_checkpoint_costs_time_and_nothing_else() {
+    let dir = folder();
+    assert!(finish(dir.path()).is_empty());
+    let store = Store::at(&dir.path().join("store"));
+    let expected = results(&store);
+    // A training whose only checkpoint was cut off, as a disk may leave it after a power failure.
+    let plan = sweep(dir.path());
+    let fine = plan.stages.iter().find(|stage| stage.kind.name() == "fine").unwrap();
+    let again: Vec<_> = plan.stages.iter().filter(|s| s.id == fine.id || s.parents.contains(&fine.id)).collect();
+    for stage in &again {
+        fs::remove_dir_all(store.get(stage.id).unwrap().dir()).unwrap();
+    }
+    for stage in plan.stages.iter().filter(|s| again.iter().any(|a| s.parents.contains(&a.id)) && store.contains(s.id))
+    {
+        fs::remove_dir_all(store.get(stage.id).unwrap().dir()).unwrap();
+    }
+    let checkpoint = store.checkpoints(fine.id).join("step-00000002-0000");
+    fs::create_dir_all(&checkpoint).unwrap();
+    fs::write(checkpoint.join("state.json"), "{\"format\":").unwrap();
+    assert_eq!(store.state(fine.id), State::Interrupted { checkpoint: true });
+    let said = finish(dir.path());
+    assert!(said.is_empty(), "{said}");
+    assert!(results(&store) == expected);
+    assert_eq!(fs::read_dir(dir.path().join("store/damaged")).unwrap().count(), 1, "nothing is thrown away");
+}
