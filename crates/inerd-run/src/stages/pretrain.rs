@@ -142,7 +142,9 @@ impl Hooks for Watch<'_, '_> {
         if !self.valid.is_empty() {
             let device = &self.job.context.device;
             let loss = mean_loss(model, &self.valid, inerd_training::Loss::Response, device);
-            let record = serde_json::json!({ "epoch": epoch, "loss": loss, "perplexity": loss.exp() });
+            // As in tuning: a score is the better the higher.
+            let record =
+                serde_json::json!({ "epoch": epoch, "metric": "loss", "score": -loss, "perplexity": loss.exp() });
             self.validation.write(&record)?;
         }
         // The last weights are the model: one pass over much text doesn't overfit.
