@@ -13,6 +13,7 @@ mod cache;
 mod config;
 mod device;
 mod error;
+pub mod fused;
 pub mod generate;
 mod gpt2;
 mod model;
