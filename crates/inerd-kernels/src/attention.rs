@@ -22,7 +22,8 @@ impl<'a> Heads<'a> {
         Self { data, token_stride, head_stride }
     }
 
-    fn row(&self, token: usize, head: usize, width: usize) -> &'a [f32] {
+    /// One head of one token.
+    pub fn row(&self, token: usize, head: usize, width: usize) -> &'a [f32] {
         &self.data[token * self.token_stride + head * self.head_stride..][..width]
     }
 

@@ -1,14 +1,14 @@
 //! GPT-2 (Radford et al. 2019): learnt positions, layer norm before each block, one fused projection for q, k and v.
 
 use burn::module::Module;
-use burn::nn::{Embedding, LayerNorm};
+use burn::nn::Embedding;
 use burn::tensor::Tensor;
 
-use crate::attention::attend;
+use crate::attention::{attend, attend_joined};
 use crate::cache::KvCache;
 use crate::config::{Activation, Gpt2Config};
 use crate::model::Input;
-use crate::nn::{Linear, embedding, layer_norm};
+use crate::nn::{LayerNorm, Linear, embedding};
 use crate::weights::Builder;
 
 /// The transformer without its output projection. Field names are the checkpoint's.
@@ -57,13 +57,13 @@ impl Gpt2 {
         // Radford et al. 2019, section 2.3: projections into the residual stream start smaller, by 1/√N for N of them.
         let residual = 0.02 / (2.0 * config.n_layer as f32).sqrt();
         let block = |builder: &mut Builder<'_>, i: usize| Block {
-            ln_1: layer_norm(builder, &format!("h.{i}.ln_1"), width, epsilon),
+            ln_1: LayerNorm::new(builder, &format!("h.{i}.ln_1"), width, epsilon),
             attn: Attention {
                 c_attn: Linear::new(builder, &format!("h.{i}.attn.c_attn"), width, 3 * width, 0.02),
                 c_proj: Linear::new(builder, &format!("h.{i}.attn.c_proj"), width, width, residual),
                 heads: config.n_head,
             },
-            ln_2: layer_norm(builder, &format!("h.{i}.ln_2"), width, epsilon),
+            ln_2: LayerNorm::new(builder, &format!("h.{i}.ln_2"), width, epsilon),
             mlp: Mlp {
                 c_fc: Linear::new(builder, &format!("h.{i}.mlp.c_fc"), width, inner, 0.02),
                 c_proj: Linear::new(builder, &format!("h.{i}.mlp.c_proj"), inner, width, residual),
@@ -74,7 +74,7 @@ impl Gpt2 {
             wte: embedding(builder, "wte", config.vocab_size, width, 0.02),
             wpe: embedding(builder, "wpe", config.n_positions, width, 0.01),
             h: (0..config.n_layer).map(|i| block(builder, i)).collect(),
-            ln_f: layer_norm(builder, "ln_f", width, epsilon),
+            ln_f: LayerNorm::new(builder, "ln_f", width, epsilon),
             lm_head: (!config.tie_word_embeddings)
                 .then(|| embedding(builder, "lm_head", config.vocab_size, width, 0.02)),
         }
@@ -109,16 +109,14 @@ impl Attention {
     fn forward(&self, x: Tensor<3>, layer: usize, input: &Input, cache: Option<&mut KvCache>) -> Tensor<3> {
         let [rows, length, width] = x.dims();
         let qkv = self.c_attn.forward(x);
+        let Some(cache) = cache else { return self.c_proj.forward(attend_joined(qkv, self.heads, &input.mask)) };
         let heads = |part: usize| {
             (qkv.clone().narrow(2, part * width, width))
                 .reshape([rows, length, self.heads, width / self.heads])
                 .swap_dims(1, 2)
         };
         let (query, key, value) = (heads(0), heads(1), heads(2));
-        let (key, value) = match cache {
-            Some(cache) => cache.append(layer, key, value),
-            None => (key, value),
-        };
+        let (key, value) = cache.append(layer, key, value);
         let mixed = attend(query, key, value, &input.mask);
         self.c_proj.forward(mixed.swap_dims(1, 2).reshape([rows, length, width]))
     }

@@ -8,6 +8,7 @@
 //! This crate knows nothing of entities or experiments.
 
 pub mod attention;
+pub mod bench;
 mod branches;
 mod cache;
 mod config;
@@ -23,6 +24,8 @@ mod reader;
 mod teacher;
 mod tokenizer;
 mod weights;
+
+pub use burn::tensor::Device;
 
 pub use branches::{Branch, Branches};
 pub use cache::KvCache;

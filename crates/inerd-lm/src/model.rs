@@ -1,12 +1,13 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::module::Module;
-use burn::tensor::module::linear;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::attention::Mask;
 use crate::cache::KvCache;
 use crate::config::Config;
+use crate::fused::{self, linear};
 use crate::gpt2::Gpt2;
 use crate::weights::{self, Builder, Checkpoint};
 use crate::{Error, Tokenizer};
@@ -64,6 +65,48 @@ impl Decoder {
     pub fn logits<const D: usize>(&self, hidden: Tensor<D>) -> Tensor<D> {
         linear(hidden, self.output().transpose(), None)
     }
+
+    /// The logits of a few tokens for each row of `hidden` `[rows, embedding]`. Only their rows of the output matrix are
+    /// read.
+    pub fn selected_logits(&self, hidden: Tensor<2>, wanted: &[&[u32]]) -> Vec<Vec<f32>> {
+        if fused::on_cpu(&hidden) {
+            return fused::selected_logits(hidden, self.output(), wanted);
+        }
+        let (index, columns) = union(wanted.iter().copied().flatten().copied());
+        let index = Tensor::<1, Int>::from_data(TensorData::new(index, [columns.len()]), &hidden.device());
+        let logits = linear(hidden, self.output().select(0, index).transpose(), None);
+        let values: Vec<f32> = logits.into_data().iter::<f32>().collect();
+        let rows = wanted.iter().zip(values.chunks_exact(columns.len().max(1)));
+        rows.map(|(tokens, row)| tokens.iter().map(|token| row[columns[token] as usize]).collect()).collect()
+    }
+
+    /// The summed cross-entropy (nats) of `targets` behind the hidden states `[targets, embedding]`.
+    pub fn vocabulary_loss(&self, hidden: Tensor<2>, targets: &[u32]) -> Tensor<1> {
+        fused::vocabulary_loss(hidden, self.output(), targets)
+    }
+
+    /// As [`Decoder::vocabulary_loss`], where each target `(token, allowed)` is chosen among the tokens allowed and
+    /// itself. Only their rows of the output matrix are read.
+    pub fn allowed_loss(&self, hidden: Tensor<2>, targets: &[(u32, &[u32])]) -> Tensor<1> {
+        let (index, columns) = union(targets.iter().flat_map(|(token, among)| among.iter().chain([token]).copied()));
+        let index = Tensor::<1, Int>::from_data(TensorData::new(index, [columns.len()]), &hidden.device());
+        let target = |(token, among): &(u32, &[u32])| {
+            let mut among: Vec<u32> = among.iter().map(|token| columns[token]).collect();
+            // Gold answers are allowed by construction; should a rule forbid one, the loss stays finite.
+            if !among.contains(&columns[token]) {
+                among.push(columns[token]);
+            }
+            (columns[token], among)
+        };
+        fused::allowed_loss(hidden, self.output().select(0, index), targets.iter().map(target).collect())
+    }
+}
+
+/// The distinct ones of some tokens in order, and at which place each stands.
+fn union(tokens: impl Iterator<Item = u32>) -> (Vec<i32>, BTreeMap<u32, u32>) {
+    let mut places: BTreeMap<u32, u32> = tokens.map(|token| (token, 0)).collect();
+    places.values_mut().zip(0..).for_each(|(place, at)| *place = at);
+    (places.keys().map(|&token| token as i32).collect(), places)
 }
 
 /// A decoder with its shape.

@@ -10,14 +10,15 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Flex, TensorMetadata, backend_extension};
-use burn::tensor::{Shape, TensorData};
+use burn::tensor::{Shape, Tensor, TensorData};
 use inerd_kernels::activation::Activation;
 use inerd_kernels::{Allowed, Attention, Heads, Loss, Matrix, Pattern};
 
 /// See the functions of the same names in [`super`].
 #[backend_extension(Autodiff, Flex)]
 pub(crate) trait Kernels: Backend {
-    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: Option<FloatTensor<Self>>) -> FloatTensor<Self>;
+    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn biased_linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
     fn layer_norm(
         x: FloatTensor<Self>,
         gain: FloatTensor<Self>,
@@ -72,6 +73,11 @@ fn by_columns(x: &FlexTensor) -> bool {
 fn last(x: &FlexTensor) -> usize {
     let shape = x.layout().shape();
     shape[shape.num_dims() - 1]
+}
+
+/// The primitive of a tensor that lies on the CPU and is no part of a graph.
+pub(super) fn primitive<const D: usize>(x: Tensor<D>) -> FlexTensor {
+    x.try_into_primitive::<Flex>().expect("the tensor lies on the CPU, without gradients")
 }
 
 // --- Dense layers -----------------------------------------------------------------------------------------------------
@@ -407,11 +413,48 @@ fn allowed_loss(
     })
 }
 
+// --- Outside of graphs ------------------------------------------------------------------------------------------------
+
+pub(super) fn selected_logits(hidden: &FlexTensor, output: &FlexTensor, wanted: &[&[u32]]) -> Vec<Vec<f32>> {
+    let (hidden, output) = (hidden.to_contiguous(), output.to_contiguous());
+    inerd_kernels::selected_logits(values(&hidden), values(&output), last(&output), wanted)
+}
+
+pub(super) fn write_tokens(mut room: FlexTensor, places: &[usize], new: FlexTensor) -> FlexTensor {
+    let [_, heads_count, width] = dims(&room);
+    let new = token_by_token(new);
+    let new = heads(&new);
+    let values = room.storage_mut::<f32>();
+    for (token, &place) in places.iter().enumerate() {
+        for head in 0..heads_count {
+            let at = (place * heads_count + head) * width;
+            values[at..at + width].copy_from_slice(new.row(token, head, width));
+        }
+    }
+    room
+}
+
+pub(super) fn squared_norm(x: &FlexTensor) -> f64 {
+    inerd_kernels::squared_norm(values(&x.to_contiguous()))
+}
+
+pub(super) fn adamw(state: [FlexTensor; 3], gradient: &FlexTensor, step: inerd_kernels::AdamW) -> [FlexTensor; 3] {
+    let [mut parameter, mut first, mut second] =
+        state.map(|t| if t.is_contiguous() && t.layout().start_offset() == 0 { t } else { t.to_contiguous() });
+    let gradient = gradient.to_contiguous();
+    step.update(parameter.storage_mut(), values(&gradient), first.storage_mut(), second.storage_mut());
+    [parameter, first, second]
+}
+
 // --- The two backends -------------------------------------------------------------------------------------------------
 
 impl Kernels for Flex {
-    fn linear(x: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor>) -> FlexTensor {
-        linear(&x, &weight, bias.as_ref())
+    fn linear(x: FlexTensor, weight: FlexTensor) -> FlexTensor {
+        linear(&x, &weight, None)
+    }
+
+    fn biased_linear(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
+        linear(&x, &weight, Some(&bias))
     }
 
     fn layer_norm(x: FlexTensor, gain: FlexTensor, bias: FlexTensor, epsilon: f64) -> FlexTensor {
@@ -451,25 +494,25 @@ impl Kernels for Flex {
 }
 
 impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
-    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: Option<FloatTensor<Self>>) -> FloatTensor<Self> {
-        let out = linear(x.primitive(), weight.primitive(), bias.as_ref().map(|bias| bias.primitive()));
-        match bias {
-            Some(bias) => {
-                match Linear.prepare::<C>([x.node(), weight.node(), bias.node()]).compute_bound().stateful() {
-                    OpsKind::Tracked(mut prep) => {
-                        let state = (prep.checkpoint(&x), prep.checkpoint(&weight));
-                        prep.finish(state, out)
-                    }
-                    OpsKind::UnTracked(prep) => prep.finish(out),
-                }
+    fn linear(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        let out = linear(x.primitive(), weight.primitive(), None);
+        match Linear.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let state = (prep.checkpoint(&x), prep.checkpoint(&weight));
+                prep.finish(state, out)
             }
-            None => match Linear.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
-                OpsKind::Tracked(mut prep) => {
-                    let state = (prep.checkpoint(&x), prep.checkpoint(&weight));
-                    prep.finish(state, out)
-                }
-                OpsKind::UnTracked(prep) => prep.finish(out),
-            },
+            OpsKind::UnTracked(prep) => prep.finish(out),
+        }
+    }
+
+    fn biased_linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        let out = linear(x.primitive(), weight.primitive(), Some(bias.primitive()));
+        match Linear.prepare::<C>([x.node(), weight.node(), bias.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let state = (prep.checkpoint(&x), prep.checkpoint(&weight));
+                prep.finish(state, out)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(out),
         }
     }
 

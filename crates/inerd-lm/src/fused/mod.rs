@@ -11,8 +11,8 @@ use std::sync::Arc;
 use burn::backend::{Dispatch, DispatchDevice};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Int, Tensor, TensorData, module};
-pub use inerd_kernels::Pattern;
 pub use inerd_kernels::activation::Activation;
+pub use inerd_kernels::{AdamW, Pattern};
 
 use cpu::Kernels;
 
@@ -22,7 +22,7 @@ pub(crate) fn on_cpu<const D: usize>(x: &Tensor<D>) -> bool {
 }
 
 /// Whether a device, with or without gradients, is the CPU.
-pub(crate) fn is_cpu(device: &burn::tensor::Device) -> bool {
+pub fn is_cpu(device: &burn::tensor::Device) -> bool {
     matches!(device.clone().inner().as_dispatch(), DispatchDevice::Flex(_))
 }
 
@@ -32,7 +32,10 @@ pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Option<Tens
         return module::linear(x, weight, bias);
     }
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as Kernels>::linear(x, weight, bias.map(Tensor::into_dispatch)))
+    Tensor::from_dispatch(match bias {
+        None => <Dispatch as Kernels>::linear(x, weight),
+        Some(bias) => <Dispatch as Kernels>::biased_linear(x, weight, bias.into_dispatch()),
+    })
 }
 
 /// Layer norm (Ba et al. 2016) over the last dimension; `gain` and `bias` are as wide as it.
@@ -113,4 +116,40 @@ pub fn allowed_loss(hidden: Tensor<2>, output: Tensor<2>, targets: Vec<(u32, Vec
     }
     let (hidden, output) = (hidden.into_dispatch(), output.into_dispatch());
     Tensor::from_dispatch(<Dispatch as Kernels>::allowed_loss(hidden, output, targets))
+}
+
+/// Row `r` of `hidden` `[rows, embedding]` times the rows `wanted[r]` of `output` `[tokens, embedding]`. On the CPU, for
+/// few tokens: nothing is gathered first.
+pub(crate) fn selected_logits(hidden: Tensor<2>, output: Tensor<2>, wanted: &[&[u32]]) -> Vec<Vec<f32>> {
+    cpu::selected_logits(&cpu::primitive(hidden), &cpu::primitive(output), wanted)
+}
+
+/// Writes the tokens of `new` `[1, heads, tokens, width]` at the given places of `room` `[places, heads, width]`; in
+/// place, where no other tensor shares it. On the CPU.
+pub(crate) fn write_tokens(room: Tensor<3>, places: &[usize], new: Tensor<4>) -> Tensor<3> {
+    Tensor::from_primitive::<burn::backend::Flex>(cpu::write_tokens(cpu::primitive(room), places, cpu::primitive(new)))
+}
+
+/// Sum of squares of a tensor that is no part of a graph.
+pub fn squared_norm<const D: usize>(x: Tensor<D>) -> f64 {
+    if on_cpu(&x) { cpu::squared_norm(&cpu::primitive(x)) } else { f64::from(x.square().sum().into_scalar::<f32>()) }
+}
+
+/// One step of AdamW on a flat parameter with its two moments; in place on the CPU, where no other tensor shares them.
+pub fn adamw(parameter_and_moments: [Tensor<1>; 3], gradient: Tensor<1>, step: AdamW) -> [Tensor<1>; 3] {
+    if on_cpu(&parameter_and_moments[0]) {
+        let updated = cpu::adamw(parameter_and_moments.map(cpu::primitive), &cpu::primitive(gradient), step);
+        return updated.map(Tensor::from_primitive::<burn::backend::Flex>);
+    }
+    let [parameter, first, second] = parameter_and_moments;
+    let dtype = parameter.dtype();
+    let gradient = gradient.cast(DType::F32).mul_scalar(step.gradient_scale);
+    let first = first.mul_scalar(step.beta_1) + gradient.clone().mul_scalar(1.0 - step.beta_1);
+    let second = second.mul_scalar(step.beta_2) + gradient.square().mul_scalar(1.0 - step.beta_2);
+    let count = step.step as i32;
+    let rate = step.learning_rate / (1.0 - step.beta_1.powi(count));
+    let spread = second.clone().div_scalar(1.0 - step.beta_2.powi(count)).sqrt().add_scalar(step.epsilon);
+    let kept = parameter.cast(DType::F32).mul_scalar(1.0 - step.learning_rate * step.weight_decay);
+    let parameter = kept - (first.clone() / spread).mul_scalar(rate);
+    [parameter.cast(dtype), first, second]
 }

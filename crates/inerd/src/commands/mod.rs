@@ -2,6 +2,7 @@
 
 mod bench;
 mod data;
+mod doctor;
 mod plan;
 mod predict;
 mod report;
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     Data(data::Arguments),
     /// Measure a part of the program on your own input.
     Bench(bench::Arguments),
+    /// Check that a device computes what the CPU computes, and how fast.
+    Doctor(doctor::Arguments),
 }
 
 impl Command {
@@ -46,7 +49,8 @@ impl Command {
             Self::Score(arguments) => score::run(&arguments, output),
             Self::Predict(arguments) => predict::run(arguments, global, output),
             Self::Data(arguments) => data::run(arguments, global, output),
-            Self::Bench(arguments) => bench::run(&arguments, output),
+            Self::Bench(arguments) => bench::run(&arguments, global, output),
+            Self::Doctor(arguments) => doctor::run(&arguments, global, output),
         }
     }
 }
@@ -104,4 +108,9 @@ fn backend(global: &Global) -> Result<Backend, Failure> {
         Ok(false) => Ok(Backend::Cpu),
         Err(error) => Err(Failure::during("choose the device", Exit::Usage, error)),
     }
+}
+
+/// The chosen device.
+fn device(global: &Global) -> Result<inerd_lm::Device, Failure> {
+    global.device.resolve().map_err(|error| Failure::during("choose the device", Exit::Usage, error))
 }
