@@ -219,7 +219,10 @@ impl PlanView<'_> {
                 detail: format!("{} {}\n{decision}", stage.id, stage.label),
                 works: decision.works(),
             });
-            graph.edges.extend(stage.parents.iter().filter_map(|parent| Some((*index.get(parent)?, at))));
+            let mut edges: Vec<_> = stage.parents.iter().filter_map(|parent| Some((*index.get(parent)?, at))).collect();
+            // Parents stand in the order of their ids; a picture stays the same when those change.
+            edges.sort_unstable();
+            graph.edges.append(&mut edges);
         }
         graph
     }

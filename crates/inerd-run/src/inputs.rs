@@ -1,23 +1,33 @@
 //! What a plan must know of datasets and models, read from cards and folders.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use inerd_corpus::{Card, Corpus};
-use inerd_experiment::{Backend, BaseModel, Dataset, Fingerprint, InputError, Inputs, SplitSize, Text, known_model};
+use inerd_experiment::{
+    Backend, BaseModel, Dataset, Fingerprint, InputError, InputRef, Inputs, SplitSize, Text, known_model,
+};
 use inerd_lm::Config;
 use inerd_text::Sentence;
+
+use crate::Error;
 
 /// Inputs as the disk has them.
 #[derive(Debug, Clone, Default)]
 pub struct FileInputs {
     /// One subfolder per dataset that isn't shipped.
     pub data_dir: Option<PathBuf>,
+    /// The user's own dataset cards, `<name>.toml`, before those that the program carries.
+    pub cards: Option<PathBuf>,
     /// One subfolder per model.
     pub models_dir: Option<PathBuf>,
     /// Plain texts to pre-train on, `<name>.txt` or `<name>.txt.zst`.
     pub texts_dir: Option<PathBuf>,
     pub backend: Backend,
+    /// Inputs whose content was compared with the plan's.
+    pub compared: Arc<Mutex<BTreeSet<(String, String, Fingerprint)>>>,
 }
 
 impl FileInputs {
@@ -30,10 +40,40 @@ impl FileInputs {
         }
     }
 
+    /// The card of a dataset.
+    pub fn card(&self, name: &str) -> inerd_corpus::Result<Card> {
+        Card::find(name, self.cards.as_deref())
+    }
+
     /// The file of a plain text, where it is at hand.
     pub fn text_file(&self, name: &str) -> Option<PathBuf> {
         let dir = self.texts_dir.as_ref()?;
         ["txt", "txt.zst"].iter().map(|ending| dir.join(format!("{name}.{ending}"))).find(|path| path.is_file())
+    }
+
+    /// Whether an input still has the content that was planned with. A file that somebody changes while a sweep runs must
+    /// not end up under the old one's name. Each input is hashed once per process.
+    pub(crate) fn unchanged(&self, what: &str, planned: &InputRef) -> Result<(), Error> {
+        let key = (what.to_owned(), planned.name.clone(), planned.fingerprint);
+        let known = || self.compared.lock().unwrap_or_else(PoisonError::into_inner);
+        if known().contains(&key) {
+            return Ok(());
+        }
+        let now = match what {
+            "dataset" => {
+                let card = self.card(&planned.name)?;
+                Fingerprint::from_bytes(inerd_corpus::fingerprint(&card, self.data_dir.as_deref())?)
+            }
+            "model" => {
+                self.model(&planned.name).map_err(|e| Error::Unsupported(format!("{e}: {}", e.help)))?.fingerprint
+            }
+            _ => self.corpus(&planned.name).map_err(|e| Error::Unsupported(format!("{e}: {}", e.help)))?.fingerprint,
+        };
+        if now != planned.fingerprint {
+            return Err(Error::InputChanged { what: what.to_owned(), name: planned.name.clone() });
+        }
+        known().insert(key);
+        Ok(())
     }
 
     /// How to get an input that isn't at hand, as a plan calls it (`dataset wnut17`); `None` where it is.
@@ -41,7 +81,7 @@ impl FileInputs {
         let (what, name) = input.split_once(' ')?;
         match what {
             "dataset" => {
-                let card = Card::find(name, None).ok()?;
+                let card = self.card(name).ok()?;
                 inerd_corpus::fingerprint(&card, self.data_dir.as_deref()).err().map(|e| e.to_string())
             }
             "model" => Some(format!(
@@ -60,7 +100,7 @@ impl Inputs for FileInputs {
             message: format!("the dataset `{name}` is unknown"),
             help: e.to_string(),
         };
-        let card = Card::find(name, None).map_err(unknown)?;
+        let card = self.card(name).map_err(unknown)?;
         let data_dir = self.data_dir.as_deref();
         let at_hand = inerd_corpus::fingerprint(&card, data_dir)
             .and_then(|fingerprint| inerd_corpus::load(&card, data_dir).map(|corpus| (fingerprint, corpus)));

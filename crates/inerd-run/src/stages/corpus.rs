@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use inerd_corpus::{Card, Corpus, Sameness, merge};
+use inerd_corpus::{Corpus, Sameness, merge};
 use inerd_experiment::{CorpusPart, CorpusStage, InputRef, Merge, Split, Subset, TypeNames, Unit};
 use inerd_text::Sentence;
 use rand::seq::IndexedRandom;
@@ -116,7 +116,8 @@ fn chosen(subset: &Subset, seed: u64) -> inerd_corpus::Subset {
 fn load(job: &Job<'_>, datasets: &[InputRef], valid_fraction: f64) -> Result<Vec<Corpus>, Error> {
     let mut corpora = Vec::with_capacity(datasets.len());
     for dataset in datasets {
-        let card = Card::find(&dataset.name, None)?;
+        job.context.inputs.unchanged("dataset", dataset)?;
+        let card = job.context.inputs.card(&dataset.name)?;
         let mut corpus = inerd_corpus::load(&card, job.context.inputs.data_dir.as_deref())?;
         if corpus.valid.is_empty() {
             let count = (corpus.train.len() as f64 * valid_fraction).round() as usize;

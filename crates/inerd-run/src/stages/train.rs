@@ -12,6 +12,7 @@ use inerd_lm::{Config, Gpt2Config, LanguageModel, Tokenizer};
 use inerd_metrics::score_spans;
 use inerd_text::{Schema, Sentence};
 use inerd_training::{Example, Flow, Hooks, Settings, Step, Trained, train};
+use rayon::prelude::*;
 
 use super::Job;
 use super::answer::{Answering, Strategy, prompt};
@@ -48,7 +49,8 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &TrainStage) -> Result<(), Error> {
     job.fact("left_out_as_too_long", left_out as f64);
     job.fact("tokens_per_epoch", examples.iter().map(|e| e.ids.len()).sum::<usize>() as f64);
 
-    let settings = settings(&stage.settings, stage.seed);
+    let mut settings = settings(&stage.settings, stage.seed);
+    settings.micro_batch = job.at_once(settings.micro_batch);
     let limit = stage.settings.valid.max_sentences.unwrap_or(usize::MAX);
     let valid: Vec<Sentence> = valid.into_iter().take(limit).collect();
     let (device, checkpoints) = (job.context.device.clone(), job.context.store.checkpoints(job.stage.id));
@@ -156,23 +158,19 @@ fn examples(
     mask: Option<Rules>,
     longest: usize,
 ) -> (Vec<Example>, usize) {
-    let mut left_out = 0;
-    let examples = sentences
-        .iter()
-        .filter_map(|sentence| {
+    let examples: Vec<Option<Example>> = sentences
+        .par_iter()
+        .map(|sentence| {
             let mut ids = prompt(codec, sentence, cued);
             let response = ids.len();
             let answer = codec.answer(sentence);
             let allowed = mask.map(|rules| allowed_along(codec, sentence, &answer, &rules));
             ids.extend(answer);
-            if ids.len() > longest {
-                left_out += 1;
-                return None;
-            }
-            Some(Example { ids, response, allowed })
+            (ids.len() <= longest).then_some(Example { ids, response, allowed })
         })
         .collect();
-    (examples, left_out)
+    let left_out = examples.iter().filter(|example| example.is_none()).count();
+    (examples.into_iter().flatten().collect(), left_out)
 }
 
 /// The allowed tokens at each position of the gold answer. Past a token that the rules forbid (an entity that cuts a
@@ -199,7 +197,7 @@ fn allowed_along(codec: &Codec, sentence: &Sentence, answer: &[u32], rules: &Rul
         .collect()
 }
 
-fn settings(training: &Training, seed: u64) -> Settings {
+pub(crate) fn settings(training: &Training, seed: u64) -> Settings {
     Settings {
         epochs: training.epochs,
         max_steps: training.max_steps,
