@@ -26,7 +26,7 @@ struct Sequence {
 impl<'a> Reader<'a> {
     /// `rows` empty sequences, with room for `capacity` tokens to begin with.
     pub(crate) fn new(model: &'a LanguageModel, rows: usize, capacity: usize, device: &'a Device) -> Self {
-        let layers = model.config.layers();
+        let layers = model.config.cache_layers();
         let cache = if fused::is_cpu(device) {
             KvCache::Own(OwnSlots::new(layers, rows, capacity))
         } else {

@@ -43,7 +43,8 @@ pub use run::{Asked, Context, Observer, Options, Summary, Unobserved, Work, run,
 pub use stages::answer::{Alternative, Alternatives};
 pub use stages::generate::{ALTERNATIVES, AUDIT, GENERATIONS, SENTENCES};
 pub use stages::score::SCORES;
-pub use stages::train::{CURVE, MODEL};
+pub use stages::train::CURVE;
+pub use stages::weights::MODEL;
 pub use stages::{Job, work as work_stage};
 pub use store::{Artefact, FileEntry, Manifest, Staging, Store};
 pub use vocabulary::Vocabulary;

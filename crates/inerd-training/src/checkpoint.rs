@@ -4,7 +4,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
 use inerd_lm::LanguageModel;
 use serde::{Deserialize, Serialize};
 
@@ -70,11 +69,11 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// The newest checkpoint that is whole, if there is any.
+    /// The newest checkpoint that is whole, if there is any. `model` is what the training began with.
     pub(crate) fn load(
         &self,
         optimizer: Optimizer,
-        device: &Device,
+        model: &LanguageModel,
     ) -> Result<Result<(LanguageModel, Optimizer, State), Optimizer>, Error> {
         let Some(dir) = self.finished().pop() else { return Ok(Err(optimizer)) };
         let invalid = |reason: String| Error::ReadCheckpoint { path: dir.clone(), reason };
@@ -83,8 +82,8 @@ impl Checkpoints {
         if state.format != FORMAT {
             return Err(invalid(format!("it has format {}, this version reads {FORMAT}", state.format)));
         }
-        let model = LanguageModel::load(&dir, device)?;
-        let optimizer = optimizer.load(&dir.join(OPTIMIZER), device).map_err(invalid)?;
+        let model = model.restored(&dir)?;
+        let optimizer = optimizer.load(&dir.join(OPTIMIZER), &model.device()).map_err(invalid)?;
         Ok(Ok((model, optimizer, state)))
     }
 
@@ -102,8 +101,8 @@ impl Checkpoints {
         fs::rename(&partial, &best).map_err(failed)
     }
 
-    pub(crate) fn load_best(&self, epoch: usize, device: &Device) -> Result<LanguageModel, Error> {
-        Ok(LanguageModel::load(&self.best(epoch), device)?)
+    pub(crate) fn load_best(&self, epoch: usize, model: &LanguageModel) -> Result<LanguageModel, Error> {
+        Ok(model.restored(&self.best(epoch))?)
     }
 
     fn best(&self, epoch: usize) -> PathBuf {

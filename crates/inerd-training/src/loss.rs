@@ -3,7 +3,7 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use inerd_lm::attention::Mask;
-use inerd_lm::{Decoder, Input, LanguageModel};
+use inerd_lm::{Decoder, Input, LanguageModel, Noise};
 
 use crate::example::{Example, Packed, lay_out};
 use crate::settings::Loss;
@@ -19,12 +19,13 @@ struct Target<'a> {
 /// The summed cross-entropy (nats) of the response tokens of `examples`, and how many tokens were counted.
 ///
 /// `None` where no position has an alternative to choose from: there is nothing to learn. The sum, not the mean, so
-/// that micro-batches add up to exactly the batch's loss.
+/// that micro-batches add up to exactly the batch's loss. `noise` is the source of dropout, in training only.
 pub fn response_loss(
     decoder: &Decoder,
     examples: &[&Example],
     packed: &Packed,
     loss: Loss,
+    noise: Option<Noise>,
     device: &Device,
 ) -> Option<(Tensor<1>, usize)> {
     let targets = targets(examples, packed, loss);
@@ -32,7 +33,7 @@ pub fn response_loss(
         return None;
     }
     let mask = Mask::segments(&packed.segments, packed.rows, packed.width, device);
-    let input = Input::new(&packed.ids, &packed.positions, packed.rows, mask, device);
+    let input = Input::new(&packed.ids, &packed.positions, packed.rows, mask, device).with_noise(noise);
     let hidden = decoder.hidden(&input, None);
     let [rows, width, embedding] = hidden.dims();
     let hidden = hidden.reshape([rows * width, embedding]);
@@ -66,7 +67,8 @@ pub fn mean_loss(model: &LanguageModel, examples: &[Example], loss: Loss, device
     sorted.sort_by_key(|e| e.ids.len());
     let (mut sum, mut count) = (0.0, 0);
     for chunk in sorted.chunks(16) {
-        if let Some((loss, tokens)) = response_loss(&model.decoder, chunk, &lay_out(chunk, device), loss, device) {
+        let packed = lay_out(chunk, device);
+        if let Some((loss, tokens)) = response_loss(&model.decoder, chunk, &packed, loss, None, device) {
             sum += f64::from(loss.into_scalar::<f32>());
             count += tokens;
         }

@@ -3,7 +3,7 @@ use std::path::Path;
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Device;
-use inerd_lm::{Decoder, LanguageModel, random};
+use inerd_lm::{LanguageModel, Noise, random};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
@@ -83,14 +83,13 @@ pub fn train(
         return Err(Error::TooLong { index, length: e.ids.len(), context });
     }
     let checkpoints = Checkpoints::new(checkpoints);
-    let (model, optimizer, state) = match checkpoints.load(Optimizer::new(settings), device)? {
+    let (model, optimizer, state) = match checkpoints.load(Optimizer::new(settings), &model)? {
         Ok(resumed) => resumed,
         Err(optimizer) => (model, optimizer, State::default()),
     };
-    let config = model.config.clone();
     let total_steps = settings.total_steps(examples.len());
     let mut run = Run {
-        decoder: model.decoder.train(),
+        model: model.with_decoder(model.decoder.clone().train()),
         optimizer,
         state,
         examples,
@@ -98,7 +97,8 @@ pub fn train(
         device: device.clone().autodiff(),
         total_steps,
     };
-    let plain = |decoder: &Decoder| LanguageModel { config: config.clone(), decoder: decoder.valid() };
+    // The weights before training are not kept: they would lie in memory beside the trained ones.
+    drop(model);
     // An epoch that was begun is finished and validated, also by a run that resumes behind the very last step.
     while run.state.epoch < settings.epochs && (run.state.step < total_steps || run.state.step_in_epoch > 0) {
         let order = epoch_order(examples.len(), settings.seed, run.state.epoch);
@@ -111,7 +111,7 @@ pub fn train(
             let stop = hooks.on_step(&step) == Flow::Stop;
             let due = settings.checkpoint_every.is_some_and(|every| run.state.step.is_multiple_of(every.max(1)));
             if stop || due {
-                checkpoints.save(&plain(&run.decoder), &run.optimizer, &run.state)?;
+                checkpoints.save(&run.plain(), &run.optimizer, &run.state)?;
             }
             if stop {
                 return Ok(Trained::Interrupted { steps: run.state.step });
@@ -119,7 +119,7 @@ pub fn train(
         }
         run.state.epoch += 1;
         run.state.step_in_epoch = 0;
-        let model = plain(&run.decoder);
+        let model = run.plain();
         if let Some(score) = hooks.validate(&model, run.state.epoch).map_err(Error::Validation)? {
             if run.state.best.is_none_or(|(best, _)| score > best) {
                 run.state.best = Some((score, run.state.epoch));
@@ -133,8 +133,8 @@ pub fn train(
         checkpoints.save(&model, &run.optimizer, &run.state)?;
     }
     let model = match run.state.best {
-        Some((_, epoch)) => checkpoints.load_best(epoch, device)?,
-        None => plain(&run.decoder),
+        Some((_, epoch)) => checkpoints.load_best(epoch, &run.plain())?,
+        None => run.plain(),
     };
     Ok(Trained::Finished { model, steps: run.state.step, best: run.state.best })
 }
@@ -147,7 +147,8 @@ fn epoch_order(examples: usize, seed: u64, epoch: usize) -> Vec<usize> {
 }
 
 struct Run<'a> {
-    decoder: Decoder,
+    /// With its parameters on the device that keeps the tape.
+    model: LanguageModel,
     optimizer: Optimizer,
     state: State,
     examples: &'a [Example],
@@ -157,6 +158,11 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// The model as it stands, without the tape.
+    fn plain(&self) -> LanguageModel {
+        self.model.with_decoder(self.model.decoder.valid())
+    }
+
     /// One optimiser step over the examples of `batch`.
     fn step(&mut self, batch: &[usize]) -> Result<Step, Error> {
         let settings = self.settings;
@@ -165,15 +171,17 @@ impl Run<'_> {
         sorted.sort_by_key(|e| e.ids.len());
         let mut gradients = GradientsAccumulator::new();
         let (mut loss, mut counted) = (0.0, 0);
-        for examples in sorted.chunks(settings.micro_batch.max(1)) {
+        for (part, examples) in sorted.chunks(settings.micro_batch.max(1)).enumerate() {
             let packed = lay_out(examples, &self.device);
-            let Some((sum, tokens)) = response_loss(&self.decoder, examples, &packed, settings.loss, &self.device)
+            let noise = Noise::new(settings.seed, &format!("dropout at step {}, part {part}", self.state.step));
+            let Some((sum, tokens)) =
+                response_loss(&self.model.decoder, examples, &packed, settings.loss, Some(noise), &self.device)
             else {
                 continue;
             };
             loss += f64::from(sum.clone().into_scalar::<f32>());
             counted += tokens;
-            gradients.accumulate(&self.decoder, GradientsParams::from_grads(sum.backward(), &self.decoder));
+            gradients.accumulate(&self.model.decoder, GradientsParams::from_grads(sum.backward(), &self.model.decoder));
         }
         let count = counted.max(1) as f64;
         let loss = loss / count;
@@ -188,11 +196,11 @@ impl Run<'_> {
             // The gradients are of the summed loss; the step is taken on the mean, clipped so that the joint norm is at
             // most the limit (Pascanu et al. 2013, algorithm 1).
             let mean = 1.0 / count as f32;
-            gradient_norm = mean * gradient::norm(&self.decoder, &gradients);
+            gradient_norm = mean * gradient::norm(&self.model.decoder, &gradients);
             let limit = settings.clip.unwrap_or(f32::INFINITY);
             let scale = if gradient_norm > limit { mean * limit / gradient_norm } else { mean };
-            let decoder = self.decoder.clone();
-            self.decoder = self.optimizer.step(learning_rate, scale, decoder, gradients);
+            let decoder = self.model.decoder.clone();
+            self.model.decoder = self.optimizer.step(learning_rate, scale, decoder, gradients);
         }
         self.state.step += 1;
         self.state.step_in_epoch += 1;

@@ -7,6 +7,7 @@ pub(crate) mod pretrain;
 pub(crate) mod score;
 pub(crate) mod tokenizer;
 pub(crate) mod train;
+pub(crate) mod weights;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use inerd_decoding::{Codec, Rules};
-use inerd_experiment::{Architecture, Granularity, Loss, Model, Schedule, TrainStage, Training, ValidMetric, Weights};
-use inerd_lm::{Config, Gpt2Config, LanguageModel, Tokenizer};
+use inerd_experiment::{
+    Architecture, Granularity, LoraMode, Loss, Model, Schedule, TrainStage, Training, ValidMetric, Weights,
+};
+use inerd_lm::{Config, FalconConfig, Gpt2Config, GptNeoXConfig, LanguageModel, LlamaConfig, LoraConfig, Tokenizer};
 use inerd_metrics::score_spans;
 use inerd_text::{Schema, Sentence};
 use inerd_training::{Example, Flow, Hooks, Settings, Step, Trained, train};
@@ -19,10 +21,9 @@ use super::answer::{Answering, Strategy, prompt};
 use super::corpus::{SCHEMA, TRAIN, VALID};
 use super::generate;
 use super::tokenizer::TOKENIZER;
+use super::weights::{self, ADAPTER, MODEL};
 use crate::Error;
 
-/// The folder of a training artefact that holds configuration, weights and tokenizer.
-pub const MODEL: &str = "model";
 /// One line per optimiser step.
 pub const CURVE: &str = "curve.jsonl";
 /// One line per look at the validation split.
@@ -34,9 +35,10 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &TrainStage) -> Result<(), Error> {
     let schema: Schema = corpus.json(SCHEMA)?;
     let sentences: Vec<Sentence> = corpus.json_lines(TRAIN)?;
     let valid: Vec<Sentence> = corpus.json_lines(VALID)?;
-    let tokenizer = generate::tokenizer(job.context, &stage.tokenizer)?;
-    let model = initial(job, &stage.weights, &stage.model, &tokenizer)?;
+    let tokenizer = generate::tokenizer_for(job.context, &stage.tokenizer, &stage.format)?;
+    let (model, base) = adapted(job, stage, &tokenizer)?;
     model.check_tokenizer(&tokenizer)?;
+    job.fact("trained_parameters", model.trained_parameters() as f64);
     let codec = || generate::codec(&tokenizer, &stage.format, schema.clone());
 
     let longest = stage.settings.max_length.unwrap_or(usize::MAX).min(model.config.context());
@@ -79,8 +81,7 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &TrainStage) -> Result<(), Error> {
         job.fact("best_validation_score", score);
     }
     let dir = job.dir.join(MODEL);
-    fs::create_dir_all(&dir).map_err(Error::store(&dir))?;
-    model.save(&dir)?;
+    weights::save(job.context, &model, base.as_ref(), &dir)?;
     tokenizer.save(&dir.join(TOKENIZER))?;
     for (name, key) in [(CURVE, "step"), (VALIDATION, "epoch")] {
         let records = latest(&checkpoints.join(name), key)?;
@@ -108,8 +109,6 @@ fn unsupported(training: &Training) -> Result<(), Error> {
         "`pl_marker`"
     } else if training.dropout > 0.0 {
         "`dropout`"
-    } else if training.lora.mode == inerd_experiment::LoraMode::On {
-        "`lora`"
     } else if training.final_lr > 0.0 {
         "`final_lr`"
     } else if training.warmup_steps.is_some() {
@@ -122,31 +121,85 @@ fn unsupported(training: &Training) -> Result<(), Error> {
     Err(Error::Unsupported(format!("{missing} is not there yet")))
 }
 
+/// The model before this training, with the adapter to train where the stage asks for one, and then the weights that
+/// the adapter belongs to.
+///
+/// A parent's adapter of the same shape is trained on; any other is worked into the weights first.
+fn adapted(
+    job: &Job<'_>,
+    stage: &TrainStage,
+    tokenizer: &Tokenizer,
+) -> Result<(LanguageModel, Option<Weights>), Error> {
+    let lora = &stage.settings.lora;
+    // Separators that are tokens of their own need embeddings.
+    let initial = || -> Result<LanguageModel, Error> {
+        let model = initial(job, &stage.weights, &stage.model, tokenizer)?;
+        Ok(if stage.format.special_tokens { model.with_vocabulary(tokenizer.vocab_size()) } else { model })
+    };
+    if lora.mode != LoraMode::On {
+        return Ok((initial()?, None));
+    }
+    let separators = generate::separators(&stage.format).into_iter().filter_map(|name| tokenizer.token_id(name));
+    let lora = LoraConfig {
+        rank: lora.rank,
+        alpha: lora.alpha,
+        dropout: lora.dropout,
+        rslora: lora.rslora,
+        targets: lora.targets.clone(),
+        trained_tokens: if stage.format.special_tokens && lora.train_separators {
+            separators.collect()
+        } else {
+            Vec::new()
+        },
+    };
+    if let Weights::Stage(parent) = &stage.weights {
+        let dir = job.parent(*parent)?.path(MODEL);
+        if let Some((model, base)) = weights::load_adapter(job.context, &dir)?
+            && model.carries(&lora)?
+        {
+            return Ok((model, Some(base)));
+        }
+    }
+    let model = initial()?;
+    Ok((model.with_adapter(&lora, ADAPTER, stage.seed)?, Some(stage.weights.clone())))
+}
+
 /// The model before this training: a parent's, a pretrained one, or fresh weights.
 pub(crate) fn initial(
     job: &Job<'_>,
-    weights: &Weights,
+    from: &Weights,
     model: &Model,
     tokenizer: &Tokenizer,
 ) -> Result<LanguageModel, Error> {
-    match weights {
+    match from {
         Weights::Random(seed) => {
-            let config = fresh_config(model, tokenizer)?;
+            let config = fresh_config(model, tokenizer);
             Ok(LanguageModel::random(config, *seed, &job.context.device)?)
         }
-        Weights::Stage(_) | Weights::Model(_) => generate::load_model(job.context, weights),
+        Weights::Stage(_) | Weights::Model(_) => weights::load(job.context, from),
     }
 }
 
-fn fresh_config(model: &Model, tokenizer: &Tokenizer) -> Result<Config, Error> {
+fn fresh_config(model: &Model, tokenizer: &Tokenizer) -> Config {
+    let (vocabulary, end) = (tokenizer.vocab_size(), Some(tokenizer.end_of_sequence().into()));
+    let Model { context, width, layers, heads, .. } = *model;
     match model.architecture {
         Architecture::Gpt2 => {
-            let mut config =
-                Gpt2Config::new(tokenizer.vocab_size(), model.context, model.width, model.layers, model.heads);
-            config.eos_token_id = Some(tokenizer.end_of_sequence());
-            Ok(Config::Gpt2(config))
+            Config::Gpt2(Gpt2Config { eos_token_id: end, ..Gpt2Config::new(vocabulary, context, width, layers, heads) })
         }
-        Architecture::Llama => Err(Error::Unsupported("a Llama from scratch is not there yet".to_owned())),
+        Architecture::Llama => Config::Llama(LlamaConfig {
+            eos_token_id: end,
+            num_key_value_heads: model.kv_heads,
+            ..LlamaConfig::new(vocabulary, context, width, layers, heads)
+        }),
+        Architecture::GptNeoX => Config::GptNeoX(GptNeoXConfig {
+            eos_token_id: end,
+            ..GptNeoXConfig::new(vocabulary, context, width, layers, heads)
+        }),
+        Architecture::Falcon => Config::Falcon(FalconConfig {
+            eos_token_id: end,
+            ..FalconConfig::new(vocabulary, context, width, layers, heads)
+        }),
     }
 }
 
