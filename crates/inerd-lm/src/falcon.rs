@@ -17,6 +17,7 @@ use crate::weights::Builder;
 
 /// The field names are those of `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the switches of `config.json`")]
 pub struct FalconConfig {
     pub vocab_size: usize,
     /// Width of the hidden states.

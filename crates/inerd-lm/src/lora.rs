@@ -167,6 +167,7 @@ impl LanguageModel {
     }
 
     /// The same model with its adapter worked into the weights, and free to be trained as a whole.
+    #[must_use]
     pub fn merged(mut self) -> Self {
         if self.adapter.take().is_some() {
             self.decoder.linears_mut().into_iter().for_each(|(_, layer)| layer.merge());

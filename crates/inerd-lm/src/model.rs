@@ -46,6 +46,7 @@ impl Input {
     }
 
     /// The same input in a training that has dropout.
+    #[must_use]
     pub fn with_noise(self, noise: Option<Noise>) -> Self {
         Self { noise, ..self }
     }
@@ -222,6 +223,7 @@ impl LanguageModel {
     }
 
     /// The same model with other values in its parameters.
+    #[must_use]
     pub fn with_decoder(&self, decoder: Decoder) -> Self {
         Self { decoder, ..self.clone() }
     }
@@ -286,6 +288,7 @@ impl LanguageModel {
 
     /// The same model with embeddings for tokens that were added to its vocabulary, up to `vocabulary` of them. They begin
     /// as the mean of the others with some noise, the same in every training.
+    #[must_use]
     pub fn with_vocabulary(mut self, vocabulary: usize) -> Self {
         let old = self.config.vocab_size();
         if vocabulary <= old {

@@ -27,7 +27,7 @@ pub struct Linear {
 enum Layout {
     /// `[inputs, outputs]`: GPT-2's `Conv1D`.
     InputsFirst,
-    /// `[outputs, inputs]`: PyTorch's `Linear`.
+    /// `[outputs, inputs]`: `torch.nn.Linear`.
     OutputsFirst,
 }
 

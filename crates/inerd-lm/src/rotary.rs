@@ -2,7 +2,7 @@
 //!
 //! A head's first `rotated` values are pairs `(x[i], x[i + rotated / 2])`, turned by the angle position · ω(i) with
 //! ω(i) = θ^(-2i / rotated). The scalings change ω: all of it (linear), θ with the length of the input (dynamic), or
-//! low frequencies more than high ones (YaRN, Llama 3).
+//! low frequencies more than high ones (`YaRN`, Llama 3).
 
 use std::f64::consts::TAU;
 
@@ -80,7 +80,7 @@ pub(crate) struct Rotary {
     rotated: usize,
     theta: f64,
     scaling: Scaling,
-    /// What cosines and sines are multiplied with (YaRN's attention temperature).
+    /// What cosines and sines are multiplied with (`YaRN`'s attention temperature).
     attention: f64,
     /// The trained context.
     context: usize,

@@ -48,7 +48,7 @@ fn loss(model: &LanguageModel, ids: &[u32], noise: Option<Noise>, device: &Devic
     log_softmax(model.decoder.logits(hidden.reshape([length, width])), 1).gather(1, targets).mean().neg()
 }
 
-/// The model after one AdamW step on `ids`, and the loss before it.
+/// The model after one step of `AdamW` on `ids`, and the loss before it.
 fn stepped(model: &LanguageModel, ids: &[u32], rate: f64, device: &Device) -> (LanguageModel, f32) {
     let device = device.clone().autodiff();
     let model = model.with_decoder(model.decoder.clone().train());

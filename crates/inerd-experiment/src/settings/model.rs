@@ -15,7 +15,7 @@ choices! {
         Gpt2 = "gpt2",
         /// Llama: rotary positions, RMS norm, SwiGLU.
         Llama = "llama",
-        /// GPT-NeoX, as Pythia and RedPajama: rotary positions, attention and feed-forward side by side.
+        /// GPT-NeoX, as Pythia: rotary positions, attention and feed-forward side by side.
         GptNeoX = "gpt-neox",
         /// Falcon: rotary positions, one key-value head, attention and feed-forward side by side.
         Falcon = "falcon",

@@ -147,7 +147,7 @@ mod tests {
         };
         let written = matrix.write(folder.path()).unwrap();
         let svg = std::fs::read_to_string(&written[0]).unwrap();
-        assert!(svg.contains("1234") && svg.contains(">b<"), "{svg}");
+        assert!(svg.contains("aria-label=\"1234\"") && svg.contains("aria-label=\"b\""), "{svg}");
         let curves = LengthCurves {
             stem: "lengths".to_owned(),
             unit: "Tokens".to_owned(),

@@ -335,7 +335,10 @@ impl Generate {
             new_ids.truncate(end + 1);
         }
         let ids = [prompt, new_ids.clone()].concat();
-        let text = tokenizer.decode_text(&ids);
+        // What begins and ends a sequence is no text, also where the tokenizer doesn't mark it so.
+        let begins = special(&dir, "bos_token_id");
+        let shown: Vec<u32> = ids.iter().copied().filter(|id| !begins.contains(id) && !ends.contains(id)).collect();
+        let text = tokenizer.decode_text(&shown);
         output.result(&text, &Generated { ids, new_ids, text: text.clone() });
         Ok(())
     }
