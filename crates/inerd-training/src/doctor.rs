@@ -64,7 +64,8 @@ fn gradient(model: &LanguageModel, device: &Device) -> Vec<f32> {
     let examples: Vec<&Example> = examples.iter().collect();
     let device = device.clone().autodiff();
     let decoder = model.decoder.clone().train();
-    let Some((loss, _)) = response_loss(&decoder, &examples, &lay_out(&examples, &device), Loss::Response, None, &device)
+    let Some((loss, _)) =
+        response_loss(&decoder, &examples, &lay_out(&examples, &device), Loss::Response, None, &device)
     else {
         return Vec::new();
     };
