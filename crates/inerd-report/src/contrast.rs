@@ -10,8 +10,20 @@ use crate::input::Cell;
 use crate::view::{MetricKind, View};
 
 /// Under every table with marks.
-pub(crate) const METHOD: &str = "† p < 0.05, ‡ p < 0.01 (two-sided paired bootstrap over seeds and sentences, adjusted \
-                                 after Holm over all contrasts of the experiment).";
+pub(crate) fn method(contrasts: &[Contrast]) -> String {
+    let tests = || contrasts.iter().filter_map(|c| c.test.as_ref());
+    let over = if tests().all(|t| t.over_seeds) {
+        "seeds and sentences"
+    } else if tests().any(|t| t.over_seeds) {
+        "seeds and sentences, over sentences where all seeds share a training"
+    } else {
+        "sentences: with one training it says nothing about others"
+    };
+    format!(
+        "† p < 0.05, ‡ p < 0.01 (two-sided paired bootstrap over {over}; adjusted after Holm over all contrasts of the \
+         experiment)."
+    )
+}
 
 /// The difference between a row and its baseline on one dataset, in points.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +55,8 @@ pub(crate) struct Test {
     pub(crate) p: f64,
     /// Holm over all contrasts of the experiment.
     pub(crate) adjusted: f64,
+    /// Whether it speaks of the method, and not only of the one training there is.
+    pub(crate) over_seeds: bool,
 }
 
 impl Test {
@@ -132,6 +146,7 @@ fn test(view: &View<'_>, contrast: &Contrast, resamples: usize) -> Option<Test> 
         high: 100.0 * found.high,
         p: found.p_value,
         adjusted: found.p_value,
+        over_seeds: found.over == Over::SeedsAndSentences,
     })
 }
 

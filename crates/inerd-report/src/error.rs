@@ -18,7 +18,7 @@ pub enum Error {
     Picture { figure: String, reason: String },
     #[error("write the record {path}")]
     Record { path: PathBuf, source: serde_json::Error },
-    #[error("read {path}: it is not the record of a figure of this program")]
+    #[error("read {path}: it is not the record of a report or figure of this program")]
     Sidecar { path: PathBuf, source: serde_json::Error },
     #[error(
         "read {path}: its format is {found}, this program knows up to {known}; update the program or make the report again"

@@ -31,11 +31,14 @@ pub(crate) fn latex(text: &str) -> String {
             }
             '~' => out += r"\textasciitilde{}",
             '^' => out += r"\textasciicircum{}",
-            '<' => out += r"\textless{}",
-            '>' => out += r"\textgreater{}",
-            '|' => out += r"\textbar{}",
+            // In maths, where every paper's fonts have them.
+            '<' | '>' | '|' => {
+                out.push('$');
+                out.push(c);
+                out.push('$');
+            }
             // A straight quotation mark needs an encoding that not every paper has.
-            '"' => out += "''",
+            '"' | '”' => out += "''",
             '±' => out += r"$\pm$",
             '×' => out += r"$\times$",
             '−' => out += r"$-$",
@@ -45,8 +48,11 @@ pub(crate) fn latex(text: &str) -> String {
             '·' => out += r"$\cdot$",
             '…' => out += r"\ldots{}",
             '–' => out += "--",
-            '†' => out += r"\dag{}",
-            '‡' => out += r"\ddag{}",
+            '†' => out += r"$\dagger$",
+            '‡' => out += r"$\ddagger$",
+            '∝' => out += r"$\propto$",
+            '“' => out += "``",
+            '’' => out.push('\''),
             c if c.is_control() => out.push(' '),
             c => out.push(c),
         }

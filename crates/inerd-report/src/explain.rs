@@ -1,21 +1,32 @@
 //! From a point of a figure back to the runs behind it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Error;
 use crate::figures::Column;
-use crate::sidecar::{FORMAT, RUNS, Runs, Sidecar};
+use crate::sidecar::{CellRecord, FORMAT, RUNS, Runs, Sidecar};
 
 /// The chain from a point to runs, configurations, commit and data. `Display` prints it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Explanation {
     id: String,
-    record: Sidecar,
-    /// Empty where the figure was taken out of its report.
-    runs: Runs,
+    shows: String,
+    figure: String,
+    title: String,
+    experiment: String,
+    command: String,
+    version: String,
+    commit: String,
+    /// The program had uncommitted changes.
+    dirty: bool,
+    cells: Vec<CellRecord>,
+    /// Fingerprint → resolved configuration of the cells' stages; empty where the figure was taken out of its report.
+    configurations: BTreeMap<String, String>,
 }
 
 /// Follows `FIGURE.svg#ID` (any of the figure's files will do) through the record beside the figure.
@@ -27,17 +38,38 @@ pub fn explain(reference: &str) -> Result<Explanation, Error> {
     };
     let path = record_path(Path::new(file));
     let record: Sidecar = read(&path)?;
-    if !record.points.contains_key(id) {
+    let Some(point) = record.points.get(id) else {
         let nearest = nearest(id, record.points.keys());
         return Err(Error::UnknownPoint { id: id.to_owned(), path, nearest });
-    }
+    };
     let runs = path.with_file_name(RUNS);
     let runs = if runs.is_file() { read(&runs)? } else { Runs::default() };
-    Ok(Explanation { id: id.to_owned(), record, runs })
+    let cells: Vec<CellRecord> = point.cells.iter().filter_map(|i| record.cells.get(*i)).cloned().collect();
+    let stages = cells.iter().flat_map(|c| &c.stages);
+    let configurations = stages
+        .filter_map(|s| Some((s.fingerprint.clone(), runs.configurations.get(&s.fingerprint)?.clone())))
+        .collect();
+    Ok(Explanation {
+        id: id.to_owned(),
+        shows: point.label.clone(),
+        figure: record.figure,
+        title: record.title,
+        experiment: record.experiment,
+        command: record.command,
+        version: record.version,
+        commit: record.commit,
+        dirty: record.dirty,
+        cells,
+        configurations,
+    })
 }
 
 /// `loss-wide.svg` → `loss.json`: both widths share one record.
 fn record_path(figure: &Path) -> PathBuf {
+    let own = figure.with_extension("json");
+    if own.is_file() {
+        return own;
+    }
     let stem = figure.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let stem = stem.strip_suffix(Column::Two.suffix()).unwrap_or(&stem);
     figure.with_file_name(format!("{stem}.json"))
@@ -66,21 +98,20 @@ fn nearest<'a>(id: &str, known: impl Iterator<Item = &'a String>) -> String {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, record, runs } = self;
-        let Some(point) = record.points.get(id) else { return Ok(()) };
-        let dirty = if record.dirty { " with uncommitted changes" } else { "" };
+        let Self { id, shows, figure, title, experiment, command, version, commit, .. } = self;
+        let dirty = if self.dirty { " with uncommitted changes" } else { "" };
         writeln!(f, "{id}")?;
-        writeln!(f, "  shows       {}", point.label)?;
-        writeln!(f, "  figure      {} ({})", record.figure, record.title)?;
-        writeln!(f, "  experiment  {}", record.experiment)?;
-        writeln!(f, "  made by     {} (version {}, commit {}{dirty})", record.command, record.version, record.commit)?;
-        for cell in point.cells.iter().filter_map(|i| record.cells.get(*i)) {
+        writeln!(f, "  shows       {shows}")?;
+        writeln!(f, "  figure      {figure} ({title})")?;
+        writeln!(f, "  experiment  {experiment}")?;
+        writeln!(f, "  made by     {command} (version {version}, commit {commit}{dirty})")?;
+        for cell in &self.cells {
             let axes: String = cell.axes.iter().map(|(k, v)| format!(", {k} = {v}")).collect();
             writeln!(f, "\n  {} on {}, seed {}{axes}", cell.arm, cell.dataset, cell.seed)?;
             for stage in &cell.stages {
                 writeln!(f, "    {:<12}run {}", stage.stage, stage.run)?;
                 writeln!(f, "    {:<12}fingerprint {}", "", stage.fingerprint)?;
-                if let Some(configuration) = runs.configurations.get(&stage.fingerprint) {
+                if let Some(configuration) = self.configurations.get(&stage.fingerprint) {
                     writeln!(f, "    {:<12}configuration {configuration}", "")?;
                 }
             }

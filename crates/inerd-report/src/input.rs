@@ -23,6 +23,9 @@ pub struct ReportInput {
 pub struct Experiment {
     /// The experiment file's stem; the report's folder.
     pub name: String,
+    /// The report's heading; the name where it is empty.
+    #[serde(default)]
+    pub title: String,
     pub question: String,
     /// The arm that all others are compared with.
     #[serde(default)]
@@ -49,8 +52,8 @@ pub struct Cell {
     /// The dataset that the cell is tested on.
     pub dataset: String,
     pub seed: u64,
-    /// Name of the training prefix that the cell shares with others (a common coarse-tuned model); the cells of one
-    /// prefix are not independent. `None`: the seed is the independent unit.
+    /// Name of the training that the cell shares with others (a common coarse-tuned model): seeds that share it are not
+    /// independent. `None`: the seed is the independent unit.
     #[serde(default)]
     pub unit: Option<String>,
     pub status: Status,
@@ -112,8 +115,6 @@ pub struct CurvePoint {
     #[serde(default)]
     pub validation_loss: Option<f64>,
     pub learning_rate: f64,
-    /// Since the stage began.
-    pub seconds: f64,
 }
 
 /// What a cell took, over all its own stages.
@@ -137,6 +138,9 @@ pub struct RuleAudit {
     pub steps: u64,
     /// Steps at which the rule forbade a token that the rules before it allowed.
     pub fired: u64,
+    /// Steps at which the token that free decoding would have taken was among them.
+    #[serde(default)]
+    pub argmax_removed: u64,
     /// The probability of those tokens under the model, summed over steps.
     pub mass_removed: f64,
 }
@@ -150,10 +154,11 @@ pub struct Facts {
     /// Entity types of the schema that the cell decodes with.
     #[serde(default)]
     pub types: Option<u64>,
-    /// The dataset left out of coarse-tuning, in a leave-one-out design.
+    /// The datasets of the experiment's pool that tuning left out; empty where it had them all, `None` where there is no
+    /// pool. With one dataset left out the cell is part of a leave-one-out design.
     #[serde(default)]
-    pub left_out: Option<String>,
-    /// The masking rules in force, for instance `["type", "span"]`; `None` outside a comparison of rules.
+    pub left_out: Option<Vec<String>>,
+    /// The masking rules in force, for instance `["types", "span"]`.
     #[serde(default)]
     pub masks: Option<Vec<String>>,
 }
@@ -165,6 +170,9 @@ pub struct GoldSet {
     /// Whether the licence lets the text be published (our own synthetic corpora). Other text is embedded only when
     /// the reader asks for it ([`crate::Options::with_text`]).
     pub may_publish: bool,
+    /// The dataset's types, as far as they are known: what a model writes beyond them it has invented.
+    #[serde(default)]
+    pub types: Vec<String>,
     pub sentences: Vec<Sentence>,
 }
 

@@ -95,7 +95,8 @@ fn summary(
     figures: &[figures::Figure<'_>],
 ) -> String {
     let experiment = &view.input.experiment;
-    let mut out = format!("# {}\n\n", escape::markdown(&experiment.name));
+    let heading = if experiment.title.is_empty() { &experiment.name } else { &experiment.title };
+    let mut out = format!("# {}\n\n", escape::markdown(heading));
     if !experiment.question.is_empty() {
         out += &format!("**Question.** {}\n\n", escape::markdown(&experiment.question));
     }

@@ -59,26 +59,19 @@ impl Summary {
 
 /// Writes `folder/index.html` from the reports in the folders beneath it, and returns its path.
 ///
-/// A folder without a report is passed over; a record that cannot be read is an error, so that nothing is left out
-/// silently.
+/// A folder without a report is passed over. A record that cannot be read stands there with the reason, so that nothing
+/// is left out silently and one old report doesn't keep a new one from being listed.
 pub fn write_overview(folder: &Path) -> Result<PathBuf, Error> {
-    let read = |path: &Path| std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source });
     let listing = std::fs::read_dir(folder).map_err(|source| Error::Read { path: folder.to_owned(), source })?;
     let mut folders: Vec<PathBuf> = listing.filter_map(|entry| Some(entry.ok()?.path())).collect();
     folders.sort();
     let mut rows = String::new();
-    for folder in folders {
-        let path = folder.join(RECORD);
-        if !path.is_file() {
-            continue;
-        }
-        let summary: Summary =
-            serde_json::from_slice(&read(&path)?).map_err(|source| Error::Sidecar { path: path.clone(), source })?;
-        if summary.format != FORMAT {
-            return Err(Error::Format { path, found: summary.format, known: FORMAT });
-        }
-        let name = folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        rows += &row(&summary, &name);
+    for report in folders.into_iter().filter(|f| f.join(RECORD).is_file()) {
+        let name = report.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        rows += &match read(&report.join(RECORD)) {
+            Ok(summary) => row(&summary, &name),
+            Err(error) => unreadable(&error, &name),
+        };
     }
     if rows.is_empty() {
         rows.push_str("<tr><td colspan=\"7\">No report yet.</td></tr>\n");
@@ -96,20 +89,42 @@ pub fn write_overview(folder: &Path) -> Result<PathBuf, Error> {
     Ok(path)
 }
 
-fn row(summary: &Summary, folder: &str) -> String {
-    // A folder's name in an address: everything but unreserved signs is percent-encoded.
-    let address: String = (folder.bytes())
-        .map(|b| {
-            if b.is_ascii_alphanumeric() || b"-._~".contains(&b) {
-                char::from(b).to_string()
-            } else {
-                format!("%{b:02X}")
-            }
-        })
-        .collect();
+fn read(path: &Path) -> Result<Summary, Error> {
+    let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let summary: Summary =
+        serde_json::from_slice(&bytes).map_err(|source| Error::Sidecar { path: path.to_owned(), source })?;
+    if summary.format != FORMAT {
+        return Err(Error::Format { path: path.to_owned(), found: summary.format, known: FORMAT });
+    }
+    Ok(summary)
+}
+
+/// A folder's name in an address: everything but unreserved signs is percent-encoded.
+fn address(folder: &str) -> String {
+    let encoded = |byte: u8| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            char::from(byte).to_string()
+        } else {
+            format!("%{byte:02X}")
+        }
+    };
+    folder.bytes().map(encoded).collect()
+}
+
+fn unreadable(error: &Error, folder: &str) -> String {
     format!(
-        "<tr><th scope=\"row\"><a href=\"{address}/index.html\">{}</a></th><td>{}</td><td title=\"{}\">{}</td>\
+        "<tr><th scope=\"row\"><a href=\"{}/index.html\">{}</a></th><td colspan=\"6\">failed to {}</td></tr>\n",
+        address(folder),
+        xml(folder),
+        xml(&error.to_string())
+    )
+}
+
+fn row(summary: &Summary, folder: &str) -> String {
+    format!(
+        "<tr><th scope=\"row\"><a href=\"{}/index.html\">{}</a></th><td>{}</td><td title=\"{}\">{}</td>\
          <td class=\"number\">{}</td><td>{}</td><td class=\"number\">{}/{}</td><td><code>{}</code></td></tr>\n",
+        address(folder),
         xml(&summary.experiment),
         xml(&summary.question),
         xml(&summary.reason),

@@ -105,12 +105,118 @@ impl<'a> View<'a> {
         Summary { expected: values.len() + missing.len(), values, missing, mean, deviation }
     }
 
+    /// What figures of tables are: "mean ± sample deviation over seeds", as far as that is so.
+    pub(crate) fn spread(&self) -> &'static str {
+        match self.input.experiment.seeds.len() {
+            0 | 1 => "one seed",
+            2 => "mean over two seeds (no deviation below three)",
+            _ => "mean ± sample deviation over seeds",
+        }
+    }
+
+    /// Rows in groups for one picture each. Up to `most` rows are one group without a name; more are split by the values
+    /// of the axes that all rows have ("rules exact"), where there are such axes.
+    pub(crate) fn row_groups(&self, most: usize) -> Vec<(String, Vec<usize>)> {
+        let all: Vec<usize> = (0..self.rows.len()).collect();
+        if all.len() <= most {
+            return vec![(String::new(), all)];
+        }
+        let everywhere = |axis: &&String| self.rows.iter().all(|r| r.axes.contains_key(*axis));
+        let differs = |axis: &&String| self.rows.iter().any(|r| r.axes.get(*axis) != self.rows[0].axes.get(*axis));
+        let shared: Vec<&String> = self.rows[0].axes.keys().filter(everywhere).filter(differs).collect();
+        let mut groups: Vec<(String, Vec<usize>)> = Vec::new();
+        for (index, row) in self.rows.iter().enumerate() {
+            let name = shared.iter().map(|axis| axis_value(axis, &row.axes[*axis])).collect::<Vec<_>>().join(", ");
+            match groups.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, rows)) => rows.push(index),
+                None => groups.push((name, vec![index])),
+            }
+        }
+        groups
+    }
+
+    /// Lines along something that cells differ in, such as the size of what they were trained on; cells for which
+    /// `along` has nothing are left out. The cells of a line agree on all axes but those that say how far along they are.
+    /// A line has one dataset, or all of them (`across`).
+    pub(crate) fn lines<K: Ord>(&self, along: impl Fn(&Cell) -> Option<K>, across: bool) -> Vec<Line<'a>> {
+        let mut places: Vec<(&'a Cell, K)> = Vec::new();
+        for cell in self.groups().flat_map(|(_, _, cells)| cells.iter().copied()) {
+            places.extend(along(cell).map(|at| (cell, at)));
+        }
+        let axes: BTreeSet<&str> = places.iter().flat_map(|(c, _)| c.axes.keys().map(String::as_str)).collect();
+        // An axis that the place hangs on: moving along it alone moves the place, or the place gives its value away.
+        let moves = |axis: &str| {
+            let mut found: BTreeMap<_, BTreeSet<&K>> = BTreeMap::new();
+            for (cell, at) in &places {
+                let others: Vec<_> = cell.axes.iter().filter(|(key, _)| *key != axis).collect();
+                found.entry((&cell.arm, &cell.dataset, cell.seed, others)).or_default().insert(at);
+            }
+            found.values().any(|places| places.len() > 1)
+        };
+        let given_away = |axis: &str| {
+            let mut found: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+            for (cell, at) in &places {
+                found.entry((&cell.arm, &cell.dataset, at)).or_default().insert(cell.axes.get(axis));
+            }
+            found.values().all(|values| values.len() == 1)
+        };
+        let along_axes: BTreeSet<&str> = axes.into_iter().filter(|axis| moves(axis) || given_away(axis)).collect();
+
+        let mut lines: Vec<Line<'a>> = Vec::new();
+        for (cell, _) in places {
+            let axes: BTreeMap<String, String> = cell
+                .axes
+                .iter()
+                .filter(|(key, _)| !along_axes.contains(key.as_str()))
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect();
+            let dataset = Some(cell.dataset.as_str()).filter(|_| !across);
+            let known = lines.iter_mut().find(|l| l.arm == cell.arm && l.axes == axes && l.dataset == dataset);
+            match known {
+                Some(line) => line.cells.push(cell),
+                None => lines.push(Line { arm: &cell.arm, axes, dataset, name: String::new(), cells: vec![cell] }),
+            }
+        }
+        let several = self.datasets.len() > 1;
+        let names: Vec<String> = (lines.iter())
+            .map(|line| {
+                let same_arm: Vec<_> = lines.iter().filter(|l| l.arm == line.arm).map(|l| &l.axes).collect();
+                let name = row_name(line.arm, &line.axes, &same_arm);
+                line.dataset.filter(|_| several).map_or(name.clone(), |dataset| format!("{name}, {dataset}"))
+            })
+            .collect();
+        for (line, name) in lines.iter_mut().zip(names) {
+            line.name = name;
+        }
+        lines
+    }
+
+    /// The types of the experiment's datasets: what else a model writes as a type it has invented.
+    pub(crate) fn known_types(&self) -> BTreeSet<&'a str> {
+        let gold = || self.input.gold.iter();
+        let of_gold = gold().flat_map(|g| &g.sentences).flat_map(|s| &s.entities).map(|e| e.kind.as_str());
+        gold().flat_map(|g| &g.types).map(String::as_str).chain(of_gold).collect()
+    }
+
     /// The signature of the primary metric; of all of them where cells disagree.
     pub(crate) fn signature(&self) -> String {
         let scores = self.input.cells.iter().filter_map(|c| c.scores.as_ref()?.scores.get(&self.metric.convention));
         let signatures: BTreeSet<&str> = scores.map(|s| s.signature.as_str()).collect();
         signatures.into_iter().collect::<Vec<_>>().join(" and ")
     }
+}
+
+/// Cells that differ only in how far along they are ([`View::lines`]).
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Line<'a> {
+    pub(crate) arm: &'a str,
+    /// Those that the cells agree on.
+    pub(crate) axes: BTreeMap<String, String>,
+    /// `None` where the line runs across datasets.
+    pub(crate) dataset: Option<&'a str>,
+    /// What tells it from the other lines.
+    pub(crate) name: String,
+    pub(crate) cells: Vec<&'a Cell>,
 }
 
 /// `f1.span`: a kind and a convention. Micro-averaged.
@@ -160,13 +266,33 @@ impl FromStr for Metric {
     }
 }
 
+/// "rules exact" for `generate.rules`.
+fn axis_value(axis: &str, value: &str) -> String {
+    format!("{} {value}", axis.rsplit('.').next().unwrap_or(axis))
+}
+
 /// The arm's name with the axes in which it differs from the arm's other settings: `merged (size 100)`.
-fn row_name(arm: &str, axes: &BTreeMap<String, String>, same_arm: &[&BTreeMap<String, String>]) -> String {
+pub(crate) fn row_name(arm: &str, axes: &BTreeMap<String, String>, same_arm: &[&BTreeMap<String, String>]) -> String {
     let telling: Vec<String> = (axes.iter())
         .filter(|(axis, value)| same_arm.iter().any(|other| other.get(*axis) != Some(*value)))
-        .map(|(axis, value)| format!("{} {value}", axis.rsplit('.').next().unwrap_or(axis)))
+        .map(|(axis, value)| axis_value(axis, value))
         .collect();
     if telling.is_empty() { arm.to_owned() } else { format!("{arm} ({})", telling.join(", ")) }
+}
+
+/// "seeds 1, 3: out of memory; seed 2: not run yet".
+pub(crate) fn reasons(missing: &BTreeMap<u64, String>) -> String {
+    let mut seeds: Vec<(&str, Vec<String>)> = Vec::new();
+    for (seed, why) in missing {
+        match seeds.iter_mut().find(|(known, _)| known == why) {
+            Some((_, seeds)) => seeds.push(seed.to_string()),
+            None => seeds.push((why, vec![seed.to_string()])),
+        }
+    }
+    let said = seeds
+        .iter()
+        .map(|(why, seeds)| format!("seed{} {}: {why}", if seeds.len() == 1 { "" } else { "s" }, seeds.join(", ")));
+    said.collect::<Vec<_>>().join("; ")
 }
 
 /// What is known about one row on one dataset. Nothing is averaged over what isn't there.

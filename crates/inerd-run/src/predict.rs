@@ -58,8 +58,19 @@ impl Prediction {
     }
 }
 
-/// A trained model of the store by the beginning of its stage's fingerprint: its folder and the types it was trained on.
-pub fn trained_model(store: &Store, prefix: &str) -> Result<(PathBuf, Schema), Error> {
+/// A trained model of the store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainedModel {
+    /// Configuration, weights and tokenizer.
+    pub dir: PathBuf,
+    /// The types it was trained on.
+    pub schema: Schema,
+    /// The format it learnt to write; the default one where it has learnt none (pre-training).
+    pub format: Format,
+}
+
+/// A trained model of the store by the beginning of its stage's fingerprint.
+pub fn trained_model(store: &Store, prefix: &str) -> Result<TrainedModel, Error> {
     let mut found = Vec::new();
     for id in store.artefacts()? {
         if id.to_string().starts_with(prefix) && store.get(id)?.path(MODEL).is_dir() {
@@ -69,7 +80,16 @@ pub fn trained_model(store: &Store, prefix: &str) -> Result<(PathBuf, Schema), E
     match found.as_slice() {
         [id] => {
             let artefact = store.get(*id)?;
-            Ok((artefact.path(MODEL), schema_of(store, &artefact.manifest.parents)?))
+            let schema = schema_of(store, &artefact.manifest.parents)?;
+            let format = match artefact.manifest.stage.pointer("/body/format") {
+                Some(format) => serde_json::from_value(format.clone()).map_err(|e| Error::Corrupt {
+                    fingerprint: Some(*id),
+                    path: artefact.dir().to_owned(),
+                    reason: format!("the format in its manifest: {e}"),
+                })?,
+                None => Format::default(),
+            };
+            Ok(TrainedModel { dir: artefact.path(MODEL), schema, format })
         }
         [] => Err(Error::Unsupported(format!("no trained model in the store begins with `{prefix}`"))),
         several => Err(Error::Unsupported(format!(

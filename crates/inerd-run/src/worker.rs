@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use inerd_experiment::{Calibration, Failure, Fingerprint, Measured, Stage};
 
 use crate::claim::{Attempt, Claim};
+use crate::energy::Meter;
 use crate::event::{Event, EventLog};
 use crate::provenance::Provenance;
 use crate::run::{Context, Observer, Work};
@@ -144,6 +145,7 @@ impl Worker<'_> {
     /// One attempt: the work, and publishing it.
     fn attempt(&self, stage: &Stage, claim: &Claim, halvings: u32, predicted: f64) -> Result<(), Error> {
         let start = Instant::now();
+        let meter = Meter::start(&self.context.device_name);
         let store = &self.context.store;
         for parent in &stage.parents {
             store.check(*parent)?;
@@ -165,6 +167,7 @@ impl Worker<'_> {
         facts.insert("seconds".to_owned(), seconds);
         facts.insert("predicted_seconds".to_owned(), predicted);
         facts.insert("predicted_memory".to_owned(), self.calibration.cost(stage).memory);
+        facts.extend(meter.and_then(Meter::joules).map(|joules| ("joules".to_owned(), joules)));
         facts.extend(host::peak_memory().map(|bytes| ("process_peak_memory".to_owned(), bytes)));
         if halvings > 0 {
             facts.insert("halved_for_memory".to_owned(), f64::from(halvings));

@@ -98,7 +98,7 @@ pub(super) fn figure<'a>(view: &'a View<'a>) -> Result<Option<Figure<'a>>, Error
             };
             let percent = |label: &str| {
                 let ticks = [0, 20, 40, 60, 80, 100].map(|v| (f64::from(v), v.to_string()));
-                Axis { label: label.to_owned(), low: 0.0, high: 100.0, ticks: ticks.into(), grid: true }
+                Axis { label: label.to_owned(), low: 0.0, high: 100.0, ticks: ticks.into(), grid: true, upright: false }
             };
             let plot = Plot {
                 title: title.clone(),

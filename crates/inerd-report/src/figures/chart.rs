@@ -9,7 +9,10 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
 use plotters::element::PathElement;
 use plotters::prelude::Cartesian2d;
-use plotters::style::{BLACK, Color, FontDesc, FontFamily, FontStyle, IntoTextStyle, RGBColor, TextStyle};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{
+    BLACK, Color, FontDesc, FontFamily, FontStyle, FontTransform, IntoTextStyle, RGBColor, TextStyle,
+};
 
 use crate::Error;
 use crate::draw::backend::{PER_MM, SceneBackend};
@@ -56,6 +59,8 @@ pub(crate) struct Axis {
     /// Position and text.
     pub(crate) ticks: Vec<(f64, String)>,
     pub(crate) grid: bool,
+    /// The texts run from bottom to top: for many names beneath narrow columns.
+    pub(crate) upright: bool,
 }
 
 impl Axis {
@@ -74,7 +79,7 @@ impl Axis {
         let ticks = ticks(first, last, step);
         let (low, high) = (first as f64 * step, last as f64 * step);
         let label = if zero && low > 0.0 { axis_from(label, &ticks[0].1) } else { label.to_owned() };
-        Self { label, low, high, ticks, grid: true }
+        Self { label, low, high, ticks, grid: true, upright: false }
     }
 
     /// A linear axis that ends where the values end: for what runs along the paper, such as steps.
@@ -84,13 +89,14 @@ impl Axis {
         let low = if low > 0.0 && low < 0.2 * high { 0.0 } else { low };
         let step = round_step((high - low) / 5.0);
         let ticks = ticks((low / step - 1e-9).ceil() as i64, (high / step + 1e-9).floor() as i64, step);
-        Self { label: label.to_owned(), low, high, ticks, grid: true }
+        Self { label: label.to_owned(), low, high, ticks, grid: true, upright: false }
     }
 
     /// A logarithmic axis: positions are `log10` of the values.
     pub(crate) fn log10(label: &str, values: impl IntoIterator<Item = f64>) -> Self {
         let (low, high) = extent(values.into_iter().filter(|v| *v > 0.0).map(f64::log10));
-        let (low, high) = (low - 0.08, high + 0.08);
+        let air = (0.05 * (high - low)).max(0.08);
+        let (low, high) = (low - air, high + air);
         let decades = (low.floor() as i32)..=(high.ceil() as i32);
         // A short range gets ticks within its decades.
         let steps: &[f64] = if high - low < 1.2 { &[1.0, 2.0, 5.0] } else { &[1.0] };
@@ -99,13 +105,20 @@ impl Axis {
             .map(|value| (value.log10(), short_number(value)))
             .filter(|(at, _)| (low..=high).contains(at))
             .collect();
-        Self { label: label.to_owned(), low, high, ticks, grid: true }
+        Self { label: label.to_owned(), low, high, ticks, grid: true, upright: false }
     }
 
     /// One unit per name, the first at 0.5.
     pub(crate) fn categories<S: AsRef<str>>(label: &str, names: &[S]) -> Self {
         let ticks = names.iter().enumerate().map(|(i, n)| (i as f64 + 0.5, n.as_ref().to_owned())).collect();
-        Self { label: label.to_owned(), low: 0.0, high: names.len().max(1) as f64, ticks, grid: false }
+        Self { label: label.to_owned(), low: 0.0, high: names.len().max(1) as f64, ticks, grid: false, upright: false }
+    }
+
+    /// Ends where the values must end: no score is above 100.
+    pub(crate) fn within(mut self, low: f64, high: f64) -> Self {
+        (self.low, self.high) = (self.low.max(low), self.high.min(high));
+        self.ticks.retain(|(at, _)| (self.low - 1e-9..=self.high + 1e-9).contains(at));
+        self
     }
 
     /// The first name on top, as in a table.
@@ -118,7 +131,11 @@ impl Axis {
     }
 
     fn scale(&self) -> Scale {
-        Scale { inner: (self.low..self.high).into(), ticks: self.ticks.clone() }
+        self.scale_with(self.ticks.clone())
+    }
+
+    fn scale_with(&self, ticks: Vec<(f64, String)>) -> Scale {
+        Scale { inner: (self.low..self.high).into(), ticks }
     }
 }
 
@@ -197,6 +214,19 @@ pub(crate) fn short_number(value: f64) -> String {
     format!("{}{unit}", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
+/// The text, cut so that it ends in "…" where it is wider than `width` (millimetres).
+pub(crate) fn cut(text: &str, width: f64, size: f64) -> String {
+    let fits = |text: &str| font::width(text, size, Weight::Regular) <= width;
+    if fits(text) {
+        return text.to_owned();
+    }
+    let mut kept = text.to_owned();
+    while !kept.is_empty() && !fits(&format!("{kept}…")) {
+        kept.pop();
+    }
+    kept + "…"
+}
+
 /// Breaks a label at spaces and hyphens so that no line is wider than `width` (millimetres); what still is too wide
 /// is cut and ends in "…".
 pub(crate) fn wrap(text: &str, width: f64, size: f64) -> String {
@@ -212,16 +242,7 @@ pub(crate) fn wrap(text: &str, width: f64, size: f64) -> String {
             lines.push(word.to_owned());
         }
     }
-    for line in &mut lines {
-        *line = line.trim_end().to_owned();
-        if !fits(line) {
-            while !line.is_empty() && !fits(&format!("{line}…")) {
-                line.pop();
-            }
-            line.push('…');
-        }
-    }
-    lines.join("\n")
+    lines.iter().map(|line| cut(line.trim_end(), width, size)).collect::<Vec<_>>().join("\n")
 }
 
 /// An entry of the legend.
@@ -297,7 +318,7 @@ impl Plot {
         for (row, keys) in keys.iter().enumerate() {
             let y = pixels((row as f64 + 0.75) * 1.5 * TICK - 0.5 * font::CAP_HEIGHT * TICK);
             for (x, key) in keys {
-                area.draw_text(&key.name, &text_style(TICK, false), (pixels(x + KEY_WIDTH), y))?;
+                area.draw_text(&self.named(key), &text_style(TICK, false), (pixels(x + key.sample()), y))?;
             }
         }
         let (_, plot) = area.split_vertically(pixels(legend_height));
@@ -307,16 +328,28 @@ impl Plot {
             lines.map(|line| font::width(line, TICK, Weight::Regular)).fold(0.0, f64::max)
         };
         let lines = self.x.ticks.iter().map(|(_, t)| t.split('\n').count()).max().unwrap_or(1) as f64;
+        let x_room = if self.x.upright { widest(&self.x) } else { lines * 1.2 * TICK };
         let label_room = |axis: &Axis| if axis.label.is_empty() { 0.0 } else { 1.5 * LABEL };
-        let last_half = self.x.ticks.last().map_or(0.0, |(_, t)| font::width(t, TICK, Weight::Regular) / 2.0);
+        let x_ticks = if self.x.upright { Vec::new() } else { self.x.ticks.clone() };
+        let last_half = x_ticks.last().map_or(0.0, |(_, t)| font::width(t, TICK, Weight::Regular) / 2.0);
         let mut chart = ChartBuilder::on(&plot)
             .margin_top(pixels(0.6 * TICK))
             .margin_right(pixels(last_half.clamp(1.0, 4.0)))
             .margin_bottom(pixels(0.6))
             .margin_left(pixels(0.6))
-            .x_label_area_size(pixels(lines * 1.2 * TICK + 1.2 + label_room(&self.x)))
+            .x_label_area_size(pixels(x_room + 1.8 + label_room(&self.x)))
             .y_label_area_size(pixels(widest(&self.y) + 2.4 + label_room(&self.y)))
-            .build_cartesian_2d(self.x.scale(), self.y.scale())?;
+            .build_cartesian_2d(self.x.scale_with(x_ticks), self.y.scale())?;
+        if self.x.upright {
+            let style =
+                text_style(TICK, false).transform(FontTransform::Rotate270).pos(Pos::new(HPos::Right, VPos::Center));
+            for (at, text) in &self.x.ticks {
+                let (x, y) = chart.backend_coord(&(*at, self.y.low));
+                // Places of the chart count from the picture's corner, texts from the area's.
+                let (left, top) = plot.get_base_pixel();
+                plot.draw_text(text, &style, (x - left, y - top + pixels(1.4)))?;
+            }
+        }
         // The grid first, so that the axes lie on top.
         let grid = RGBColor(GRID.0, GRID.1, GRID.2).stroke_width(pixels(0.12) as u32);
         let (x, y) = (&self.x, &self.y);
@@ -341,33 +374,46 @@ impl Plot {
         content(&mut chart)
     }
 
-    /// The legend's entries with their x, in as many rows as they need.
+    /// The legend's entries with their x: in one row where they fit, else in columns of equal width.
     fn legend_rows(&self) -> Vec<Vec<(f64, &Key)>> {
-        let mut rows: Vec<Vec<(f64, &Key)>> = Vec::new();
-        let mut x = f64::INFINITY;
-        for key in &self.legend {
-            let width = KEY_WIDTH + font::width(&key.name, TICK, Weight::Regular) + 3.0;
-            if x + width > self.width && (x > 1.5 || rows.is_empty()) {
-                rows.push(Vec::new());
-                x = 1.5;
-            }
-            if let Some(row) = rows.last_mut() {
-                row.push((x, key));
-            }
-            x += width;
+        const LEFT: f64 = 1.5;
+        const GAP: f64 = 3.0;
+        let widths: Vec<f64> =
+            self.legend.iter().map(|k| k.sample() + font::width(&self.named(k), TICK, Weight::Regular) + GAP).collect();
+        let room = self.width - LEFT + GAP;
+        if widths.iter().sum::<f64>() <= room {
+            let lefts = widths.iter().scan(LEFT, |x, width| {
+                let left = *x;
+                *x += width;
+                Some(left)
+            });
+            let row: Vec<(f64, &Key)> = lefts.zip(&self.legend).collect();
+            return if row.is_empty() { Vec::new() } else { vec![row] };
         }
-        rows
+        let widest = widths.iter().copied().fold(1.0, f64::max);
+        let columns = ((room / widest) as usize).max(1);
+        let place = |(i, key)| (LEFT + i as f64 * widest, key);
+        self.legend.chunks(columns).map(|row| row.iter().enumerate().map(place).collect()).collect()
+    }
+
+    /// A name of the legend, cut where not even a row of its own would hold it.
+    fn named(&self, key: &Key) -> String {
+        cut(&key.name, self.width - 2.0 - key.sample(), TICK)
     }
 }
 
-/// Room for the sample of a legend's entry, in millimetres.
-const KEY_WIDTH: f64 = 8.0;
+impl Key {
+    /// Room for the sample, in millimetres.
+    fn sample(&self) -> f64 {
+        if self.line { 8.0 } else { 3.6 }
+    }
+}
 
 fn draw_key(backend: &mut SceneBackend<'_>, (x, y): (f64, f64), key: &Key) {
     if key.line {
-        backend.path(polyline([(x, y), (x + KEY_WIDTH - 1.2, y)], false), key.look.line(LINE));
+        backend.path(polyline([(x, y), (x + key.sample() - 1.2, y)], false), key.look.line(LINE));
     }
     if key.marker {
-        draw_marker(backend, (x + (KEY_WIDTH - 1.2) / 2.0, y), key.look, 0.9, true);
+        draw_marker(backend, (x + (key.sample() - 1.2) / 2.0, y), key.look, 0.9, true);
     }
 }

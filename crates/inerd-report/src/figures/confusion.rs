@@ -1,6 +1,6 @@
 //! Which types are taken for which, with what is missed and what is spurious.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use inerd_metrics::analysis::Confusion;
 use polars::prelude::Column as Series;
@@ -13,7 +13,7 @@ use crate::frame::frame;
 use crate::input::Cell;
 use crate::view::View;
 
-/// More types than this cannot be read at one column's width; the rarest become "other".
+/// More types than this cannot be read at one column's width; the rarest become "other", as do invented ones.
 const SHOWN: usize = 12;
 const MISSED: &str = "(missed)";
 const SPURIOUS: &str = "(spurious)";
@@ -47,6 +47,7 @@ fn figure<'a>(view: &'a View<'a>, row: usize) -> Result<Option<Figure<'a>>, Erro
     if counts.is_empty() {
         return Ok(None);
     }
+    let counts = fold_invented(counts, &view.known_types());
     let arm = view.rows[row].name.as_str();
     let stem = format!("confusion-{}", slug(arm));
     let data = frame(
@@ -112,17 +113,29 @@ fn count(confusion: &Confusion, counts: &mut BTreeMap<(String, String), u64>) {
     }
 }
 
+/// Invented types become "other": without a mask models write any number of them.
+fn fold_invented(counts: BTreeMap<(String, String), u64>, types: &BTreeSet<&str>) -> BTreeMap<(String, String), u64> {
+    let known: BTreeSet<String> =
+        counts.keys().map(|(gold, _)| gold.clone()).chain(types.iter().map(|t| (*t).to_owned())).collect();
+    let mut out = BTreeMap::new();
+    for ((gold, predicted), n) in counts {
+        let predicted = if predicted == MISSED || known.contains(&predicted) { predicted } else { OTHER.to_owned() };
+        *out.entry((gold, predicted)).or_default() += n;
+    }
+    out
+}
+
 /// Names of rows and columns, the most frequent types first, and the counts.
 fn matrix(counts: &BTreeMap<(String, String), u64>) -> (Vec<String>, Vec<String>, Vec<Vec<u64>>) {
     let mut weights: BTreeMap<&str, u64> = BTreeMap::new();
     for ((gold, predicted), n) in counts {
-        for name in [gold, predicted].into_iter().filter(|n| *n != MISSED && *n != SPURIOUS) {
+        for name in [gold, predicted].into_iter().filter(|n| ![MISSED, SPURIOUS, OTHER].contains(&n.as_str())) {
             *weights.entry(name).or_default() += n;
         }
     }
     let mut types: Vec<(&str, u64)> = weights.into_iter().collect();
     types.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
-    let other = types.len() > SHOWN;
+    let other = types.len() > SHOWN || counts.keys().any(|(_, predicted)| predicted == OTHER);
     let mut names: Vec<String> = types.iter().take(SHOWN).map(|(n, _)| (*n).to_owned()).collect();
     if other {
         names.push(OTHER.into());

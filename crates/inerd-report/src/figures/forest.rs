@@ -9,16 +9,38 @@ use crate::answer::signed;
 use crate::contrast::{Contrast, pairs};
 use crate::draw::scene::Paint;
 use crate::draw::style::{HAIRLINE, INK, LINE, Look, Marker, Trace, solid};
+use crate::escape::slug;
 use crate::frame::frame;
 use crate::view::View;
 
 const STEM: &str = "forest";
 
-pub(super) fn figure<'a>(view: &'a View<'a>, contrasts: &'a [Contrast]) -> Result<Option<Figure<'a>>, Error> {
-    if contrasts.is_empty() {
-        return Ok(None);
+/// More contrasts than this are higher than a page and split into several figures.
+const MOST: usize = 24;
+
+pub(super) fn figures<'a>(view: &'a View<'a>, contrasts: &'a [Contrast]) -> Result<Vec<Figure<'a>>, Error> {
+    let groups = view.row_groups(if contrasts.len() <= MOST { usize::MAX } else { 1 });
+    let mut figures = Vec::new();
+    for (group, rows) in groups {
+        let own: Vec<&Contrast> = contrasts.iter().filter(|c| rows.contains(&c.row)).collect();
+        // A group may still be too high: pages of equal length.
+        let pages = own.len().div_ceil(MOST);
+        for (number, page) in own.chunks(own.len().div_ceil(pages.max(1)).max(1)).enumerate() {
+            let part = if pages > 1 { format!("part {}", number + 1) } else { String::new() };
+            let name = [group.as_str(), &part].into_iter().filter(|n| !n.is_empty()).collect::<Vec<_>>().join(", ");
+            figures.push(figure(view, &name, page.to_vec())?);
+        }
     }
-    let mut points = Points::new(STEM);
+    Ok(figures)
+}
+
+fn figure<'a>(view: &'a View<'a>, group: &str, contrasts: Vec<&'a Contrast>) -> Result<Figure<'a>, Error> {
+    let (stem, of_group) = if group.is_empty() {
+        (STEM.to_owned(), String::new())
+    } else {
+        (format!("{STEM}-{}", slug(group)), format!(" ({group})"))
+    };
+    let mut points = Points::new(&stem);
     let name = |c: &Contrast| format!("{} on {}", view.rows[c.row].name, view.datasets[c.dataset]);
     let tags: Vec<_> = (contrasts.iter())
         .map(|c| {
@@ -35,7 +57,7 @@ pub(super) fn figure<'a>(view: &'a View<'a>, contrasts: &'a [Contrast]) -> Resul
     let test =
         |f: fn(&crate::contrast::Test) -> f64| contrasts.iter().map(|c| c.test.as_ref().map(f)).collect::<Vec<_>>();
     let data = frame(
-        STEM,
+        &stem,
         vec![
             Series::new("arm".into(), contrasts.iter().map(|c| view.rows[c.row].name.as_str()).collect::<Vec<_>>()),
             Series::new(
@@ -55,7 +77,7 @@ pub(super) fn figure<'a>(view: &'a View<'a>, contrasts: &'a [Contrast]) -> Resul
         ],
     )?;
     let baseline = view.input.experiment.baseline.clone().unwrap_or_default();
-    let title = format!("Differences to {baseline}");
+    let title = format!("Differences to {baseline}{of_group}");
     let mut caption = format!(
         "Differences in {} to the baseline {baseline}, in points; to the right of zero the arm is better. Bars are 95 % \
          intervals (bootstrap over seeds and sentences).",
@@ -104,5 +126,5 @@ pub(super) fn figure<'a>(view: &'a View<'a>, contrasts: &'a [Contrast]) -> Resul
             })
         }
     };
-    Ok(Some(Figure { stem: STEM.into(), title, caption, data, points: points.into_origins(), draw: Box::new(draw) }))
+    Ok(Figure { stem, title, caption, data, points: points.into_origins(), draw: Box::new(draw) })
 }

@@ -4,7 +4,7 @@ use plotters::element::Text;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{RGBColor, TextStyle};
 
-use super::chart::{Axis, Column, LABEL, Plot, TICK, text_style, wrap};
+use super::chart::{Axis, Column, LABEL, Plot, TICK, cut, text_style, wrap};
 use crate::Error;
 use crate::draw::font::{self, Weight};
 use crate::draw::scene::{Colour, Paint, Scene};
@@ -40,15 +40,23 @@ impl Heat<'_> {
         let widest =
             names.iter().flat_map(|n| n.split('\n')).map(|n| font::width(n, TICK, Weight::Regular)).fold(0.0, f64::max);
         let room = (column.width() - widest - 10.0) / self.columns.len().max(1) as f64;
-        let heads: Vec<String> = self.columns.iter().map(|n| wrap(n, room - 0.6, TICK)).collect();
+        let mut heads: Vec<String> = self.columns.iter().map(|n| wrap(n, room - 0.6, TICK)).collect();
+        // Names that would be cut beneath their columns stand upright instead.
+        let upright = heads.iter().any(|h| h.contains('…') || h.split('\n').count() > 3);
+        if upright {
+            heads = self.columns.iter().map(|n| cut(n, 0.35 * column.width(), TICK)).collect();
+        }
         let field_height = (2.4 * TICK).min(room.max(1.4 * TICK));
-        let lines = heads.iter().map(|h| h.split('\n').count()).max().unwrap_or(1) as f64;
+        let head = |h: &String| {
+            if upright { font::width(h, TICK, Weight::Regular) } else { h.split('\n').count() as f64 * 1.2 * TICK }
+        };
+        let heads_height = heads.iter().map(head).fold(0.0, f64::max);
         let plot = Plot {
             title: self.title.to_owned(),
             description: self.caption.to_owned(),
             width: column.width(),
-            height: 3.0 * LABEL + lines * 1.2 * TICK + field_height * self.rows.len() as f64 + 2.0,
-            x: Axis::categories(self.column_label, &heads),
+            height: 3.0 * LABEL + heads_height + field_height * self.rows.len() as f64 + 2.0,
+            x: Axis { upright, ..Axis::categories(self.column_label, &heads) },
             y: Axis::categories(self.row_label, &names).reversed(),
             legend: Vec::new(),
         };
@@ -80,7 +88,7 @@ impl Heat<'_> {
 
 /// Ink that keeps its contrast on the shade. Not pure black: the shade stays as it is on a dark screen, so must the ink.
 fn ink(size: f64, shade: f64) -> TextStyle<'static> {
-    let colour = if shade > 0.55 { RGBColor(254, 254, 254) } else { RGBColor(1, 1, 1) };
+    let colour = if shade > 0.9 { RGBColor(254, 254, 254) } else { RGBColor(1, 1, 1) };
     TextStyle { color: plotters::style::Color::to_backend_color(&colour), ..text_style(size, false) }
         .pos(Pos::new(HPos::Center, VPos::Center))
 }

@@ -13,7 +13,7 @@ mod loss;
 mod plane;
 mod relation;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use polars::prelude::DataFrame;
 
@@ -61,7 +61,8 @@ impl<'a> Points<'a> {
         Self { stem: stem.to_owned(), origins: BTreeMap::new() }
     }
 
-    /// A name that is unique in the figure and the same whenever the report is made again.
+    /// A name that is unique in the figure and the same whenever the report is made again. What a viewer shows of the
+    /// point names its runs: the first digits of their scores' fingerprints.
     pub(crate) fn name(&mut self, parts: &[&str], label: String, cells: Vec<&'a Cell>) -> Tag {
         let parts: Vec<String> = parts.iter().map(|p| slug(p)).collect();
         let base = format!("{}--{}", self.stem, parts.join("--"));
@@ -71,8 +72,9 @@ impl<'a> Points<'a> {
             id = format!("{base}-{number}");
             number += 1;
         }
-        self.origins.insert(id.clone(), Origin { label: label.clone(), cells });
-        Tag { id, title: label }
+        let title = label.clone() + &runs(&cells);
+        self.origins.insert(id.clone(), Origin { label, cells });
+        Tag { id, title }
     }
 
     pub(crate) fn into_origins(self) -> BTreeMap<String, Origin<'a>> {
@@ -80,16 +82,45 @@ impl<'a> Points<'a> {
     }
 }
 
+/// " · run 0123456789", for a few runs; how many there are, for many.
+fn runs(cells: &[&Cell]) -> String {
+    const NAMED: usize = 6;
+    let short = |cell: &&Cell| cell.stages.last().map(|s| s.fingerprint.chars().take(10).collect::<String>());
+    let names: Vec<String> = cells.iter().filter_map(short).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => format!(" · run {one}"),
+        some if some.len() <= NAMED => format!(" · runs {}", some.join(", ")),
+        many => format!(" · {} runs", many.len()),
+    }
+}
+
 /// Every figure that the input has data for.
 pub(crate) fn all<'a>(view: &'a View<'a>, contrasts: &'a [Contrast]) -> Result<Vec<Figure<'a>>, Error> {
     let mut figures = Vec::new();
-    figures.extend(comparison::figure(view)?);
-    figures.extend(forest::figure(view, contrasts)?);
+    figures.extend(comparison::figures(view)?);
+    figures.extend(forest::figures(view, contrasts)?);
     figures.extend(relation::figures(view)?);
     figures.extend(plane::figure(view)?);
-    figures.extend(left_out::figure(view)?);
+    figures.extend(left_out::figures(view)?);
     figures.extend(confusion::figures(view)?);
     figures.extend(calibration::figure(view)?);
     figures.extend(loss::figure(view)?);
+    name_apart(&mut figures);
     Ok(figures)
+}
+
+/// Two arms' names may come to the same file name; the later figure gets a number.
+fn name_apart(figures: &mut [Figure<'_>]) {
+    let mut taken = BTreeSet::new();
+    for figure in figures {
+        let names = |stem: &str| Column::ALL.map(|c| format!("{stem}{}", c.suffix()));
+        let stem = figure.stem.clone();
+        let mut number = 2;
+        while names(&figure.stem).iter().any(|name| taken.contains(name)) {
+            figure.stem = format!("{stem}-{number}");
+            number += 1;
+        }
+        taken.extend(names(&figure.stem));
+    }
 }

@@ -37,11 +37,10 @@ pub(crate) fn render(
     with_text: bool,
 ) -> Result<String, Error> {
     let experiment = &view.input.experiment;
+    let heading = if experiment.title.is_empty() { &experiment.name } else { &experiment.title };
     let browser = sentences::browser(view, with_text);
-    let mut body = format!(
-        "<a class=\"skip\" href=\"#results\">To the results</a>\n<header>\n<h1>{}</h1>\n",
-        xml(&experiment.name)
-    );
+    let mut body =
+        format!("<a class=\"skip\" href=\"#results\">To the results</a>\n<header>\n<h1>{}</h1>\n", xml(heading));
     if !experiment.question.is_empty() {
         body += &format!("<p class=\"question\">{}</p>\n", xml(&experiment.question));
     }
@@ -81,7 +80,7 @@ pub(crate) fn render(
     }
     body += &provenance(view);
     body += &format!("</main>\n<script>\n{SCRIPT}</script>\n");
-    Ok(document(&experiment.name, &body))
+    Ok(document(heading, &body))
 }
 
 const BROWSER: &str = r#"<section id="sentences">
@@ -114,6 +113,7 @@ fn provenance(view: &View<'_>) -> String {
     let p = &view.input.provenance;
     let dirty = if p.dirty { " with uncommitted changes" } else { "" };
     let facts = [
+        ("Experiment", view.input.experiment.name.clone()),
         ("Command", p.command.clone()),
         ("Commit", if p.commit.is_empty() { String::new() } else { format!("{}{dirty}", p.commit) }),
         ("Version", p.version.clone()),

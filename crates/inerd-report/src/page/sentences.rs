@@ -1,6 +1,6 @@
 //! The sentence browser's data: gold and predictions of one run per arm, compact, with every error named.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use inerd_text::{Prediction, Sentence, Span};
 use serde::Serialize;
@@ -59,7 +59,7 @@ struct Answer {
 
 /// `None` where there are no sentences to show.
 pub(super) fn browser(view: &View<'_>, with_text: bool) -> Option<Browser> {
-    let mut types = Types::default();
+    let mut types = Types::new(view, with_text);
     let mut datasets = Vec::new();
     for (index, name) in view.datasets.iter().enumerate() {
         let Some(gold) = view.input.gold.iter().find(|g| g.dataset == *name) else { continue };
@@ -118,16 +118,31 @@ fn answer(sentence: &Sentence, predictions: &[Prediction], offsets: Offsets<'_>,
     answer
 }
 
-#[derive(Debug, Default)]
+/// What a type is called that may not be shown: without a mask a model writes what it likes as a type, pieces of the
+/// text too.
+const INVENTED: &str = "(invented)";
+
+#[derive(Debug)]
 struct Types {
     names: Vec<String>,
     ids: BTreeMap<String, usize>,
+    /// The types that may be named; `None` for all.
+    known: Option<BTreeSet<String>>,
 }
 
 impl Types {
+    fn new(view: &View<'_>, with_text: bool) -> Self {
+        let hidden = !with_text && view.input.gold.iter().any(|g| !g.may_publish);
+        let known = hidden.then(|| view.known_types().into_iter().map(str::to_owned).collect());
+        Self { names: Vec::new(), ids: BTreeMap::new(), known }
+    }
+
     fn id(&mut self, name: &str) -> usize {
         if let Some(&id) = self.ids.get(name) {
             return id;
+        }
+        if self.known.as_ref().is_some_and(|known| name != INVENTED && !known.contains(name)) {
+            return self.id(INVENTED);
         }
         self.names.push(name.to_owned());
         self.ids.insert(name.to_owned(), self.names.len() - 1);

@@ -5,7 +5,7 @@ use polars::prelude::Column;
 use super::{Entry, Heading, Table};
 use crate::Error;
 use crate::answer::signed;
-use crate::contrast::{Contrast, METHOD, Test};
+use crate::contrast::{Contrast, Test, method};
 use crate::frame::frame;
 use crate::view::View;
 
@@ -66,7 +66,7 @@ pub(super) fn table(view: &View<'_>, contrasts: &[Contrast]) -> Result<Option<Ta
         ],
     )?;
     let notes = vec![
-        format!("Differences in {} in points. {METHOD}", view.metric.kind.name()),
+        format!("Differences in {} in points. {}", view.metric.kind.name(), method(contrasts)),
         format!("Signature: {}.", view.signature()),
     ];
     Ok(Some(Table { stem: "contrasts", title: "Differences to the baseline".into(), columns, rows, notes, data }))

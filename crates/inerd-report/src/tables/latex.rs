@@ -18,8 +18,8 @@ pub(super) fn render(table: &Table) -> String {
     );
     let headings: Vec<String> = (table.columns.iter())
         .map(|c| match c.kind {
-            Kind::Words => escape(&c.text),
-            Kind::Numbers => format!("\\multicolumn{{2}}{{c}}{{{}}}", escape(&c.text)),
+            Kind::Words => heading(&c.text),
+            Kind::Numbers => format!("\\multicolumn{{2}}{{c}}{{{}}}", heading(&c.text)),
         })
         .collect();
     let _ = writeln!(out, "{} \\\\\n\\midrule", headings.join(" & "));
@@ -37,6 +37,14 @@ pub(super) fn render(table: &Table) -> String {
         out += "\\end{minipage}\n";
     }
     out
+}
+
+/// "merged (size 100)" stands in two lines, so that a column of numbers isn't wider than need be.
+fn heading(text: &str) -> String {
+    match text.split_once(" (") {
+        Some((name, rest)) => format!("\\shortstack{{{}\\\\({}}}", escape(name), escape(rest)),
+        None => escape(text),
+    }
 }
 
 fn entry(entry: &Entry, kind: Kind) -> String {

@@ -1,12 +1,14 @@
 //! The experiment's main table: arms × datasets.
 
+use std::collections::BTreeSet;
+
 use polars::prelude::Column;
 
 use super::{Entry, Heading, Rank, Table};
 use crate::Error;
-use crate::contrast::{Contrast, METHOD};
+use crate::contrast::{Contrast, method};
 use crate::frame::frame;
-use crate::view::{Summary, View};
+use crate::view::{Summary, View, reasons};
 
 pub(super) fn table(view: &View<'_>, contrasts: &[Contrast]) -> Result<Table, Error> {
     let summaries: Vec<Vec<Summary>> = (0..view.rows.len())
@@ -30,21 +32,26 @@ pub(super) fn table(view: &View<'_>, contrasts: &[Contrast]) -> Result<Table, Er
 
     let experiment = &view.input.experiment;
     let mut notes = vec![format!(
-        "Micro {} in points (convention {}), mean ± sample deviation over n = {} seeds; best bold, second underlined.",
+        "Micro {} in points (convention {}), {} (n = {}); best bold, second underlined.",
         view.metric.kind.name(),
         view.metric.convention,
+        view.spread(),
         experiment.seeds.len()
     )];
     if contrasts.iter().any(|c| c.test.is_some()) {
         notes.push(format!(
-            "Marks are differences to {}. {METHOD}",
-            experiment.baseline.as_deref().unwrap_or("the baseline")
+            "Marks are differences to {}. {}",
+            experiment.baseline.as_deref().unwrap_or("the baseline"),
+            method(contrasts)
         ));
     }
     notes.extend(missing_notes(view, &summaries));
     notes.push(format!("Signature: {}.", view.signature()));
-    if !view.input.provenance.commit.is_empty() {
-        notes.push(format!("Commit {}.", view.input.provenance.commit));
+    let commits: BTreeSet<&str> =
+        view.input.cells.iter().map(|c| c.commit.as_str()).filter(|c| !c.is_empty()).collect();
+    if !commits.is_empty() {
+        let noun = if commits.len() == 1 { "Commit" } else { "Commits" };
+        notes.push(format!("{noun} {}.", commits.into_iter().collect::<Vec<_>>().join(", ")));
     }
 
     let mut columns = vec![Heading::words("Arm")];
@@ -57,7 +64,7 @@ fn entry(summary: &Summary) -> Entry {
         let (text, reason) = if summary.expected == 0 {
             ("–".to_owned(), None)
         } else {
-            (format!("0/{} seeds", summary.expected), Some(reasons(summary)))
+            (format!("0/{} seeds", summary.expected), Some(reasons(&summary.missing)))
         };
         return Entry { text, reason, ..Entry::default() };
     };
@@ -68,14 +75,9 @@ fn entry(summary: &Summary) -> Entry {
     let mut reason = None;
     if !summary.complete() {
         text += &format!(" ({}/{} seeds)", summary.n(), summary.expected);
-        reason = Some(reasons(summary));
+        reason = Some(reasons(&summary.missing));
     }
     Entry { reason, ..Entry::number(mean, text) }
-}
-
-/// "seed 2: out of memory; seed 3: not run".
-fn reasons(summary: &Summary) -> String {
-    summary.missing.iter().map(|(seed, why)| format!("seed {seed}: {why}")).collect::<Vec<_>>().join("; ")
 }
 
 /// Best and second among the complete entries of a column; equal printed numbers share a rank.
@@ -102,22 +104,29 @@ fn rank(rows: &mut [Vec<Entry>], column: usize, summaries: &[Vec<Summary>], data
     }
 }
 
+/// What is not there and why; entries that lack the same seeds for the same reasons share a note.
 fn missing_notes(view: &View<'_>, summaries: &[Vec<Summary>]) -> Vec<String> {
-    let mut notes = Vec::new();
+    const NAMED: usize = 8;
+    let mut notes: Vec<(String, Vec<String>)> = Vec::new();
     for (row, summaries) in view.rows.iter().zip(summaries) {
         for (dataset, summary) in view.datasets.iter().zip(summaries) {
-            if !summary.missing.is_empty() && summary.expected > 0 {
-                notes.push(format!(
-                    "{} on {dataset}: {}/{} seeds ({}).",
-                    row.name,
-                    summary.n(),
-                    summary.expected,
-                    reasons(summary)
-                ));
+            if summary.missing.is_empty() || summary.expected == 0 {
+                continue;
+            }
+            let why = format!("{}/{} seeds ({})", summary.n(), summary.expected, reasons(&summary.missing));
+            let place = format!("{} on {dataset}", row.name);
+            match notes.iter_mut().find(|(known, _)| *known == why) {
+                Some((_, places)) => places.push(place),
+                None => notes.push((why, vec![place])),
             }
         }
     }
-    notes
+    let note = |(why, places): (String, Vec<String>)| {
+        let more = places.len().saturating_sub(NAMED);
+        let named = places.into_iter().take(NAMED).collect::<Vec<_>>().join(", ");
+        if more > 0 { format!("{named} and {more} more: {why}.") } else { format!("{named}: {why}.") }
+    };
+    notes.into_iter().map(note).collect()
 }
 
 fn data(view: &View<'_>, summaries: &[Vec<Summary>]) -> Result<polars::prelude::DataFrame, Error> {
@@ -138,7 +147,7 @@ fn data(view: &View<'_>, summaries: &[Vec<Summary>]) -> Result<polars::prelude::
             Column::new("deviation".into(), flat().map(|(_, _, s)| s.deviation).collect::<Vec<_>>()),
             Column::new("n".into(), flat().map(|(_, _, s)| s.n() as u32).collect::<Vec<_>>()),
             Column::new("expected".into(), flat().map(|(_, _, s)| s.expected as u32).collect::<Vec<_>>()),
-            Column::new("missing".into(), text(&|_, _, s| reasons(s))),
+            Column::new("missing".into(), text(&|_, _, s| reasons(&s.missing))),
             Column::new("signature".into(), text(&|_, _, _| view.signature())),
         ],
     )

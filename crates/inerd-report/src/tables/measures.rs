@@ -65,11 +65,11 @@ pub(super) fn conventions(view: &View<'_>) -> Result<Option<Table>, Error> {
             Column::new("signature".into(), tidy.iter().map(|t| t.4.signature.as_str()).collect::<Vec<_>>()),
         ],
     )?;
-    let notes = vec![
-        "Micro F1 in points of the same answers under every convention, mean ± sample deviation over seeds. The CSV has \
-         precision, recall, macro and weighted F1 and the signature of every figure."
-            .into(),
-    ];
+    let notes = vec![format!(
+        "Micro F1 in points of the same answers under every convention, {}. The CSV has precision, recall, macro and \
+             weighted F1 and the signature of every figure.",
+        view.spread()
+    )];
     let title = "F1 under every convention".into();
     Ok(Some(Table { stem: "conventions", title, columns: headings(known.iter().map(|c| c.name())), rows, notes, data }))
 }
@@ -247,6 +247,7 @@ pub(super) fn masks(view: &View<'_>) -> Result<Option<Table>, Error> {
             entries.insert(2, Entry::words(*rule));
             entries.push(Entry::number(steps, format!("{steps:.0}")));
             entries.push(share(fired, steps, 1));
+            entries.push(share(sum(|a| a.argmax_removed as f64), steps, 1));
             entries.push(share(sum(|a| a.mass_removed), steps, 2));
             rows.push(entries);
         }
@@ -260,14 +261,16 @@ pub(super) fn masks(view: &View<'_>) -> Result<Option<Table>, Error> {
             Column::new("rule".into(), tidy.iter().map(|t| t.3.rule.as_str()).collect::<Vec<_>>()),
             Column::new("steps".into(), tidy.iter().map(|t| t.3.steps).collect::<Vec<_>>()),
             Column::new("fired".into(), tidy.iter().map(|t| t.3.fired).collect::<Vec<_>>()),
+            Column::new("argmax_removed".into(), tidy.iter().map(|t| t.3.argmax_removed).collect::<Vec<_>>()),
             Column::new("mass_removed".into(), tidy.iter().map(|t| t.3.mass_removed).collect::<Vec<_>>()),
         ],
     )?;
-    let mut columns = headings(["Steps", "Fired (%)", "Mass removed (%)"]);
+    let mut columns = headings(["Steps", "Fired (%)", "Changed (%)", "Mass removed (%)"]);
     columns.insert(2, Heading::words("Rule"));
     let notes = vec![
-        "Fired: decoding steps at which the rule took at least one token away that no rule before it had taken. Mass \
-         removed: the model's probability of those tokens, mean over steps. Summed over seeds."
+        "Fired: decoding steps at which the rule took at least one token away that no rule before it had taken. Changed: \
+         steps at which it took the token that free decoding would have written. Mass removed: the model's probability of \
+         the tokens taken, mean over steps. Summed over seeds."
             .into(),
     ];
     Ok(Some(Table { stem: "mask-audit", title: "Mask audit".into(), columns, rows, notes, data }))
@@ -309,9 +312,7 @@ pub(super) fn cost(view: &View<'_>) -> Result<Option<Table>, Error> {
     )?;
     let device = &view.input.provenance.device;
     let on = if device.is_empty() { String::new() } else { format!(" On {device}.") };
-    let notes = vec![format!(
-        "Per run, mean ± sample deviation over seeds; a stage shared by several runs counts in each.{on}"
-    )];
+    let notes = vec![format!("Per run, {}; a stage shared by several runs counts in each.{on}", view.spread())];
     Ok(Some(Table {
         stem: "cost",
         title: "Cost".into(),

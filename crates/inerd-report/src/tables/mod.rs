@@ -110,6 +110,7 @@ pub(crate) fn all(view: &View<'_>, contrasts: &[Contrast]) -> Result<Vec<Table>,
     tables.extend(contrasts::table(view, contrasts)?);
     tables.extend(per_type::table(view)?);
     tables.extend(hallucination::table(view)?);
+    tables.extend(hallucination::by_rules(view)?);
     tables.extend(measures::errors(view)?);
     tables.extend(measures::slices(view)?);
     tables.extend(measures::conventions(view)?);

@@ -1,6 +1,6 @@
 //! The primary metric by entity type.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use polars::prelude::Column;
 
@@ -11,6 +11,7 @@ use crate::view::View;
 
 pub(super) fn table(view: &View<'_>) -> Result<Option<Table>, Error> {
     let mut tidy = Vec::new();
+    let mut invented: BTreeSet<&str> = BTreeSet::new();
     // (dataset, type) → gold entities; the same for every arm and seed.
     let mut kinds: BTreeMap<(usize, &str), u64> = BTreeMap::new();
     for (row, dataset, cells) in view.groups() {
@@ -19,6 +20,11 @@ pub(super) fn table(view: &View<'_>) -> Result<Option<Table>, Error> {
                 continue;
             };
             for (kind, score) in &scores.per_type {
+                // Without a mask models invent types, any number of them: the hallucinations count those.
+                if score.support == 0 {
+                    invented.insert(kind);
+                    continue;
+                }
                 let support = kinds.entry((dataset, kind)).or_default();
                 *support = (*support).max(score.support);
                 tidy.push((row, dataset, cell.seed, kind.as_str(), score));
@@ -63,9 +69,14 @@ pub(super) fn table(view: &View<'_>) -> Result<Option<Table>, Error> {
             Column::new("support".into(), tidy.iter().map(|t| t.4.support).collect::<Vec<_>>()),
         ],
     )?;
-    let notes = vec![
-        format!("{} in points by type, mean ± sample deviation over seeds.", view.metric.kind.name()),
-        format!("Signature: {}.", view.signature()),
-    ];
+    let mut notes = vec![format!("{} in points by type, {}.", view.metric.kind.name(), view.spread())];
+    if !invented.is_empty() {
+        let types = if invented.len() == 1 { "type" } else { "types" };
+        notes.push(format!(
+            "Not listed: {} {types} that were predicted where no gold entity of the dataset has them.",
+            invented.len()
+        ));
+    }
+    notes.push(format!("Signature: {}.", view.signature()));
     Ok(Some(Table { stem: "per-type", title: "Results by type".into(), columns, rows, notes, data }))
 }

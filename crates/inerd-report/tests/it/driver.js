@@ -92,6 +92,7 @@ try {
   const paper = getComputedStyle(document.body).backgroundColor;
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   check("follows the colour scheme", paper === (dark ? "rgb(23, 24, 26)" : "rgb(255, 255, 255)"));
+  check(`is ${dark ? "dark" : "light"}`, true);
   const ink = getComputedStyle(document.querySelector(".ink-fill")).fill;
   check("figures too", ink === (dark ? "rgb(236, 236, 234)" : "rgb(26, 26, 26)"));
   check("asks nobody", performance.getEntriesByType("resource").length === 0);

@@ -62,7 +62,7 @@ fn every_table_can_be_input() {
     }
     let files = report(&input, Options::default());
     let tables: Vec<&String> = files.keys().filter(|n| n.ends_with(".tex")).collect();
-    assert_eq!(tables.len(), 9);
+    assert_eq!(tables.len(), 10);
     for name in tables {
         check(name, &text(&files, name));
     }

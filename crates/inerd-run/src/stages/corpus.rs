@@ -16,7 +16,7 @@ pub(crate) const TRAIN: &str = "train.jsonl";
 /// The validation sentences of a corpus artefact.
 pub(crate) const VALID: &str = "valid.jsonl";
 /// The types of a corpus artefact.
-pub(crate) const SCHEMA: &str = "schema.json";
+pub const SCHEMA: &str = "schema.json";
 /// What merging did: sizes, types, removed sentences.
 const MERGE: &str = "merge.json";
 

@@ -27,7 +27,7 @@ use crate::Error;
 /// One line per optimiser step.
 pub const CURVE: &str = "curve.jsonl";
 /// One line per look at the validation split.
-pub(crate) const VALIDATION: &str = "validation.jsonl";
+pub const VALIDATION: &str = "validation.jsonl";
 
 pub(crate) fn work(job: &mut Job<'_>, stage: &TrainStage) -> Result<(), Error> {
     unsupported(&stage.settings)?;

@@ -1,4 +1,5 @@
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use inerd_experiment::{Difference, Fingerprint, Plan, Retry, Stage, StoreView as _, decide_all, value_differences};
@@ -7,22 +8,49 @@ use serde_json::json;
 
 use crate::Global;
 use crate::commands::show::told;
-use crate::commands::{ExperimentArguments, exit_of, find, inputs};
+use crate::commands::{ExperimentArguments, Variations, exit_of, find, inputs};
 use crate::exit::Exit;
 use crate::output::{Failure, Output};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The beginning of a stage's fingerprint, as `plan` and `status` show it.
-    stage: String,
+    /// The beginning of a stage's fingerprint, as `plan` and `status` show it, with the experiment's file; or a point of
+    /// a figure, as a click on it shows.
+    #[arg(value_name = "STAGE or FIGURE.svg#ID")]
+    what: String,
+    /// The experiment's file, where a stage is asked about.
+    experiment: Option<PathBuf>,
     #[command(flatten)]
-    file: ExperimentArguments,
+    variations: Variations,
 }
 
 pub(crate) fn run(arguments: Arguments, global: &Global, output: &mut Output) -> Result<ExitCode, Failure> {
-    let (_, plan) = arguments.file.plan(&inputs(global, super::backend(global)?))?;
+    let Arguments { what, experiment, variations } = arguments;
+    match experiment {
+        Some(experiment) => stage(&what, &ExperimentArguments { experiment, variations }, global, output),
+        None => point(&what, output),
+    }
+}
+
+/// The chain from a point of a figure to its runs, their configurations, the commit and the data.
+fn point(what: &str, output: &mut Output) -> Result<ExitCode, Failure> {
+    if !what.contains('#') {
+        let help = "name the experiment, as in `inerd explain STAGE experiments/quickstart.toml`";
+        return Err(Failure::with_help("explain the stage", Exit::Usage, NoExperiment, help));
+    }
+    let explanation = inerd_report::explain(what).map_err(|e| Failure::during("follow the point", Exit::Usage, e))?;
+    output.result(&explanation.to_string(), &explanation);
+    Ok(Exit::Success.into())
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("without its experiment a stage has no plan to stand in")]
+struct NoExperiment;
+
+fn stage(name: &str, file: &ExperimentArguments, global: &Global, output: &mut Output) -> Result<ExitCode, Failure> {
+    let (_, plan) = file.plan(&inputs(global, super::backend(global)?))?;
     let store = Store::at(&global.store);
-    let found = find::stage(&arguments.stage, &store, Some(&plan))?;
+    let found = find::stage(name, &store, Some(&plan))?;
     let Some(stage) = &found.stage else {
         let error = NotPlanned { id: found.id, experiment: plan.experiment.clone() };
         return Err(Failure::with_help("explain the stage", Exit::Usage, error, "`inerd show` tells what it is"));

@@ -44,7 +44,8 @@ pub(crate) enum Command {
     Show(show::Arguments),
     /// Print what happened in a run, or to a stage.
     Logs(logs::Arguments),
-    /// Say why a stage runs or not, what it reads, and how it differs from the nearest one in the store.
+    /// Say why a stage runs or not, what it reads, and how it differs from the nearest one in the store; or follow a
+    /// point of a figure back to its runs, their configurations, the commit and the data.
     Explain(explain::Arguments),
     /// Compare two stages: settings with everything behind them, scores, provenance.
     Diff(diff::Arguments),

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use inerd_experiment::{Format, Rules};
 use inerd_report::{Annotated, predictions_json_lines, predictions_page, predictions_terminal};
-use inerd_run::{Context, FileInputs, Prediction, Store, trained_model};
+use inerd_run::{Context, FileInputs, Prediction, Store, TrainedModel, trained_model};
 use inerd_text::Schema;
 
 use crate::Global;
@@ -40,12 +40,12 @@ pub(crate) fn run(arguments: Arguments, global: &Global, output: &mut Output) ->
     let failed = |e: inerd_run::Error| Failure::during("predict", exit_of(&e), e);
     let store = Store::open(&global.store).map_err(failed)?;
     let folder = PathBuf::from(&arguments.model);
-    let (model, trained_on) = if folder.is_dir() {
-        (folder, Schema::default())
+    let model = if folder.is_dir() {
+        TrainedModel { dir: folder, schema: Schema::default(), format: Format::default() }
     } else {
         trained_model(&store, &arguments.model).map_err(failed)?
     };
-    let schema = if arguments.types.is_empty() { trained_on } else { Schema::new(arguments.types) };
+    let schema = if arguments.types.is_empty() { model.schema } else { Schema::new(arguments.types) };
     if schema.is_empty() {
         return Err(Failure::with_help("predict", Exit::Usage, NoTypes, "name them: --types Person,Location"));
     }
@@ -59,9 +59,9 @@ pub(crate) fn run(arguments: Arguments, global: &Global, output: &mut Output) ->
         stop: Arc::new(AtomicBool::new(false)),
     };
     let prediction = Prediction {
-        model,
+        model: model.dir,
         schema,
-        format: Format::default(),
+        format: model.format,
         rules: Rules(arguments.rules),
         max_new_tokens: arguments.max_new_tokens,
         batch: 32,

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use inerd_experiment::{Experiment, Plan, Space};
-use inerd_report::write_report;
+use inerd_report::{write_overview, write_report};
 use inerd_run::Store;
 
 use crate::Global;
@@ -22,9 +22,12 @@ pub(crate) struct Arguments {
 /// Whether sentences of third-party datasets go into the page.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(super) struct TextArguments {
+    /// Embed the sentences of third-party datasets in the page, for your own eyes. The default.
+    #[arg(long, overrides_with = "without_text")]
+    with_text: bool,
     /// Leave the sentences of third-party datasets out of the page: ids, offsets, types and counts stay. For anything
     /// that is handed on.
-    #[arg(long)]
+    #[arg(long, overrides_with = "with_text")]
     without_text: bool,
 }
 
@@ -45,7 +48,7 @@ pub(super) fn folder(experiment: &Experiment, global: &Global) -> PathBuf {
     global.reports.join(name(experiment))
 }
 
-/// Writes the report and gives its files.
+/// Writes the report, and the overview of all reports; gives the files.
 pub(super) fn write(
     experiment: &Experiment,
     plan: &Plan,
@@ -54,16 +57,16 @@ pub(super) fn write(
     global: &Global,
 ) -> Result<Vec<PathBuf>, Failure> {
     let input = collect(experiment, plan, store).map_err(|e| Failure::during("collect the scores", exit_of(&e), e))?;
-    write_report(&input, &folder(experiment, global), inerd_report::Options { with_text: !text.without_text })
-        .map_err(|e| Failure::during("write the report", Exit::Store, e))
+    let failed = |e| Failure::during("write the report", Exit::Store, e);
+    let options = inerd_report::Options { with_text: !text.without_text };
+    let mut written = write_report(&input, &folder(experiment, global), options).map_err(failed)?;
+    written.push(write_overview(&global.reports).map_err(failed)?);
+    Ok(written)
 }
 
 /// The files to open, for people.
 pub(super) fn to_open(written: &[PathBuf]) -> String {
-    let first = written.iter().take(1).chain(written.iter().filter(|p| is_picture(p)));
-    format!("open\n{}", first.map(|path| format!("  {}\n", path.display())).collect::<String>())
-}
-
-fn is_picture(path: &std::path::Path) -> bool {
-    path.extension().is_some_and(|e| e == "svg" || e == "html")
+    let pages = written.iter().filter(|p| p.extension().is_some_and(|e| e == "html" || e == "md"));
+    let pages = pages.filter(|p| p.file_stem().is_some_and(|s| s == "index" || s == "report"));
+    format!("open\n{}", pages.map(|path| format!("  {}\n", path.display())).collect::<String>())
 }
