@@ -89,7 +89,7 @@ fn silu_slope(x: f32) -> f32 {
 }
 
 /// `sqrt(2 / π)`, doubled: `(1 + tanh(u)) / 2` is the logistic function of `2 u`.
-const SCALE: f32 = 1.595_769_1;
+const SCALE: f32 = 1.595_769_2;
 const CUBIC: f32 = 0.044_715;
 
 #[inline(always)]

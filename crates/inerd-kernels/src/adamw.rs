@@ -1,4 +1,4 @@
-//! AdamW (Loshchilov & Hutter 2019, algorithm 2) in one pass over parameter, gradient and both moments.
+//! `AdamW` (Loshchilov & Hutter 2019, algorithm 2) in one pass over parameter, gradient and both moments.
 
 use rayon::prelude::*;
 

@@ -166,7 +166,7 @@ mod tests {
                     hidden[at] -= by;
                     loss
                 };
-                let slope = (shifted(0.0078125) - shifted(-0.0078125)) * 64.0;
+                let slope = (shifted(0.007_812_5) - shifted(-0.007_812_5)) * 64.0;
                 assert!((f64::from(loss.hidden[at]) - slope).abs() < 1e-3);
             }
             for at in 0..output.len() {
@@ -176,7 +176,7 @@ mod tests {
                     output[at] -= by;
                     loss
                 };
-                let slope = (shifted(0.0078125) - shifted(-0.0078125)) * 64.0;
+                let slope = (shifted(0.007_812_5) - shifted(-0.007_812_5)) * 64.0;
                 assert!((f64::from(loss.output[at]) - slope).abs() < 1e-2, "{} {slope}", loss.output[at]);
             }
         }

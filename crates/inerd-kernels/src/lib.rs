@@ -7,6 +7,9 @@
 //! Results depend neither on the number of threads nor on which rows share a call: every output is summed in one fixed
 //! order. This crate knows no tensors, devices or models.
 
+// The compiler vectorises only what is inlined into a function that may use vector instructions.
+#![expect(clippy::inline_always, reason = "see `simd`")]
+
 pub mod activation;
 mod adamw;
 mod attention;

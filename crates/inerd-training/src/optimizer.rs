@@ -1,4 +1,4 @@
-//! AdamW (Loshchilov & Hutter 2019) over all parameters of a model that have a gradient.
+//! `AdamW` (Loshchilov & Hutter 2019) over all parameters of a model that have a gradient.
 //!
 //! Burn's own makes a dozen passes over every parameter; this makes one, and takes the scaling and clipping of the
 //! gradients along.

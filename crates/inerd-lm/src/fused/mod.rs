@@ -135,7 +135,7 @@ pub fn squared_norm<const D: usize>(x: Tensor<D>) -> f64 {
     if on_cpu(&x) { cpu::squared_norm(&cpu::primitive(x)) } else { f64::from(x.square().sum().into_scalar::<f32>()) }
 }
 
-/// One step of AdamW on a flat parameter with its two moments; in place on the CPU, where no other tensor shares them.
+/// One step of `AdamW` on a flat parameter with its two moments; in place on the CPU, where no other tensor shares them.
 pub fn adamw(parameter_and_moments: [Tensor<1>; 3], gradient: Tensor<1>, step: AdamW) -> [Tensor<1>; 3] {
     if on_cpu(&parameter_and_moments[0]) {
         let updated = cpu::adamw(parameter_and_moments.map(cpu::primitive), &cpu::primitive(gradient), step);
