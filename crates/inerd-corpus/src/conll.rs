@@ -200,15 +200,15 @@ impl Conll {
         Ok((sentences, report))
     }
 
-    /// Tokens and tags of every sentence as they stand in the file, nothing repaired: what scorers of tags want.
-    pub fn rows<'a>(&self, path: &Path, text: &'a str) -> Result<Vec<Vec<(&'a str, &'a str)>>> {
+    /// Tokens and tags of every sentence as they stand in the file, each with its line (1-based) and nothing repaired:
+    /// what scorers of tags want.
+    pub fn rows<'a>(&self, path: &Path, text: &'a str) -> Result<Vec<Vec<(&'a str, &'a str, usize)>>> {
         let layout = self.layout(&[(0, text)]);
         let mut sentences = Vec::new();
         let mut rows = Vec::new();
-        for (index, line) in text.lines().enumerate() {
-            let fail = |reason| Error::Format { path: path.to_owned(), line: index + 1, reason };
-            match self.line(line, &layout).map_err(fail)? {
-                Line::Row { token, tag } => rows.push((token, tag)),
+        for (line, row) in (1..).zip(text.lines()) {
+            match self.line(row, &layout).map_err(|reason| Error::Format { path: path.to_owned(), line, reason })? {
+                Line::Row { token, tag } => rows.push((token, tag, line)),
                 Line::SentenceEnd if !rows.is_empty() => sentences.push(std::mem::take(&mut rows)),
                 Line::SentenceEnd | Line::Skip | Line::Comment => {}
             }

@@ -152,15 +152,15 @@ impl Automaton {
         Ok(())
     }
 
-    /// Appends the run of tokens that have no alternative from here on, end-of-sequence included.
-    pub fn forced(&self, state: &State, out: &mut Vec<u32>) {
-        let mut scratch = Vec::new();
+    /// Appends the run of tokens that have no alternative from here on, end-of-sequence included. `scratch` is
+    /// overwritten.
+    pub fn forced(&self, state: &State, scratch: &mut Vec<u32>, out: &mut Vec<u32>) {
         // Most places have a choice; find out before the state is cloned.
-        if self.rules.authors_code || !matches!(self.allowed(state, &mut scratch), Allowed::Only(&[_])) {
+        if self.rules.authors_code || !matches!(self.allowed(state, scratch), Allowed::Only(&[_])) {
             return;
         }
         let mut state = state.clone();
-        while let Allowed::Only(&[token]) = self.allowed(&state, &mut scratch) {
+        while let Allowed::Only(&[token]) = self.allowed(&state, scratch) {
             if self.advance(&mut state, token).is_err() {
                 return;
             }

@@ -195,8 +195,9 @@ impl Chain {
             } else if whole_as_head {
                 continue;
             }
-            let (head, chain) =
-                if style.leading_space { (self.head(piece, speller, style), at + 1) } else { ((0, 0), at) };
+            // The unit's first token may hold the space before the unit, or one that only the tokenizer sees.
+            let respelled = style.leading_space || token[0] <= unit.start;
+            let (head, chain) = if respelled { (self.head(piece, speller, style), at + 1) } else { ((0, 0), at) };
             self.starts.push(Start { head, chain, unit: begin, offset: from as u32, whole: false });
         }
     }

@@ -81,8 +81,9 @@ impl Automaton {
                 });
                 if let Some(depth) = reached.filter(|&depth| self.fits_behind(reading, start, depth)) {
                     let place = match self.spans.chain_behind(start, depth) {
-                        Ok(at) => Place::Sentence { at },
-                        Err(depth) => Place::Head { start, depth },
+                        // Behind the space alone, where the word has none of its own, nothing but the word may follow.
+                        Ok(at) if at > reading.content.0 => Place::Sentence { at },
+                        _ => Place::Head { start, depth },
                     };
                     go(reading.at(place));
                 }

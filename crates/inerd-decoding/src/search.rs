@@ -118,7 +118,7 @@ impl Search {
     fn keep(&self, automaton: &Automaton, mut beam: Beam, live: &mut Vec<Beam>, done: &mut Vec<Hypothesis>) {
         let mut forced = Vec::new();
         if !automaton.is_final(&beam.state) {
-            automaton.forced(&beam.state, &mut forced);
+            automaton.forced(&beam.state, &mut Vec::new(), &mut forced);
         }
         forced.truncate(self.max_tokens.saturating_sub(beam.answer.tokens.len()));
         for token in forced {

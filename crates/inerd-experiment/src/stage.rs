@@ -62,7 +62,7 @@ pub mod version {
     /// Coarse and fine.
     pub const TRAIN: u32 = 2;
     pub const GENERATE: u32 = 3;
-    pub const SCORE: u32 = 1;
+    pub const SCORE: u32 = 2;
 }
 
 /// A named input from outside the store, with the hash of its content.

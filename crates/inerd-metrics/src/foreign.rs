@@ -6,8 +6,9 @@ use crate::{MetricsError, Result, align};
 /// What any system answered to one sentence, as one line of JSON:
 /// `{"id": …, "text": …, "entities": [{"type": …, "start": …, "end": …}]}` with **character** offsets, end exclusive.
 ///
-/// An entity may have a `surface` instead of offsets; it is then aligned with the text ([`align`]). This suite's own
-/// generations, which have `predictions`, are read as they are.
+/// An entity may have a `surface` instead of offsets; it is then aligned with the text ([`align`]). `label`, `text` and
+/// `score` are understood for `type`, `surface` and `confidence`. This suite's own generations, which have
+/// `predictions`, are read as they are.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct ForeignAnswer {
@@ -25,7 +26,7 @@ pub struct ForeignAnswer {
 /// An entity of another system.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ForeignEntity {
-    #[serde(rename = "type")]
+    #[serde(rename = "type", alias = "label")]
     pub kind: String,
     /// Offset in characters.
     #[serde(default)]
@@ -33,9 +34,9 @@ pub struct ForeignEntity {
     /// Offset in characters, exclusive.
     #[serde(default)]
     pub end: Option<usize>,
-    #[serde(default)]
+    #[serde(default, alias = "text")]
     pub surface: Option<String>,
-    #[serde(default)]
+    #[serde(default, alias = "score")]
     pub confidence: Option<f64>,
 }
 

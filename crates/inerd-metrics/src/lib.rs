@@ -37,7 +37,7 @@ pub use foreign::{ForeignAnswer, ForeignEntity};
 pub use hallucination::{HallucinationClass, Hallucinations, classify, hallucinations};
 pub use interval::{Rate, clopper_pearson, wilson};
 pub use report::{SCORE_FORMAT, ScoreReport};
-pub use score::{score, score_spans};
+pub use score::{score, score_per_sentence, score_spans};
 pub use signature::Signature;
 pub use tags::{Scheme, TagRules, UnknownScheme, score_tags, score_tags_per_sentence, tagged_entities};
 

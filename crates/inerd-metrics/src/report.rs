@@ -6,17 +6,19 @@ use serde::{Deserialize, Serialize};
 use crate::analysis::{ErrorAnalysis, Training};
 use crate::counts::{Scores, SentenceCounts};
 use crate::hallucination::{Hallucinations, hallucinations};
-use crate::score::tally;
+use crate::score::score_per_sentence;
 use crate::{Convention, MetricsError, Result};
 
 /// Version of [`ScoreReport`] on disk. A change of its fields raises it.
-pub const SCORE_FORMAT: u32 = 1;
+pub const SCORE_FORMAT: u32 = 2;
 
 /// Everything the score stage stores about one set of generations (`scores.json`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScoreReport {
     /// [`SCORE_FORMAT`] at the time of writing.
     pub format: u32,
+    /// The types that the system was asked for: what is outside of them is a hallucination.
+    pub schema: Schema,
     /// The sentences' ids, in order; two arms can be compared sentence by sentence where these are equal.
     pub ids: Vec<String>,
     pub scores: BTreeMap<Convention, Scores>,
@@ -54,12 +56,13 @@ impl ScoreReport {
         let mut scores = BTreeMap::new();
         let mut per_sentence = BTreeMap::new();
         for convention in Convention::ALL {
-            let (score, counts) = tally(convention, gold, predicted, schema)?;
+            let (score, counts) = score_per_sentence(convention, gold, predicted, schema)?;
             scores.insert(convention, score);
             per_sentence.insert(convention, counts);
         }
         Ok(Self {
             format: SCORE_FORMAT,
+            schema: schema.clone(),
             ids: gold.iter().map(|s| s.id.clone()).collect(),
             scores,
             per_sentence,

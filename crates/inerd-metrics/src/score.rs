@@ -32,11 +32,11 @@ pub fn score_spans(gold: &[Sentence], predicted: &[Generation]) -> Result<Scores
 /// # Errors
 /// Where gold and predictions do not hold the same sentences in the same order.
 pub fn score(convention: Convention, gold: &[Sentence], predicted: &[Generation], schema: &Schema) -> Result<Scores> {
-    Ok(tally(convention, gold, predicted, schema)?.0)
+    Ok(score_per_sentence(convention, gold, predicted, schema)?.0)
 }
 
 /// [`score`], and the counts of every sentence.
-pub(crate) fn tally(
+pub fn score_per_sentence(
     convention: Convention,
     gold: &[Sentence],
     predicted: &[Generation],

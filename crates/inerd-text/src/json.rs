@@ -20,7 +20,7 @@ pub(crate) struct SentenceRecord {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct EntityRecord {
-    #[serde(rename = "type")]
+    #[serde(rename = "type", alias = "label")]
     pub(crate) kind: String,
     pub(crate) start: usize,
     pub(crate) end: usize,
@@ -92,16 +92,33 @@ impl std::error::Error for InvalidRecord {}
 
 /// Reads one record per line; blank lines are skipped.
 pub fn read_json_lines<T: DeserializeOwned>(reader: impl BufRead) -> Result<Vec<T>, InvalidRecord> {
+    Ok(read_numbered_json_lines(reader)?.into_iter().map(|(_, record)| record).collect())
+}
+
+/// [`read_json_lines`], each record with its line (1-based), for errors that are found later.
+pub fn read_numbered_json_lines<T: DeserializeOwned>(reader: impl BufRead) -> Result<Vec<(usize, T)>, InvalidRecord> {
     let mut records = Vec::new();
-    for (index, line) in reader.lines().enumerate() {
-        let wrap = |reason: String| InvalidRecord { line: index + 1, reason };
-        let line = line.map_err(|e| wrap(e.to_string()))?;
-        if line.trim().is_empty() {
+    for (line, read) in (1..).zip(reader.lines()) {
+        let text = read.map_err(|e| InvalidRecord { line, reason: e.to_string() })?;
+        // Some editors begin a file with a byte-order mark.
+        let text = if line == 1 { text.trim_start_matches('\u{feff}') } else { &text };
+        if text.trim().is_empty() {
             continue;
         }
-        records.push(serde_json::from_str(&line).map_err(|e| wrap(e.to_string()))?);
+        let record = serde_json::from_str(text).map_err(|e| InvalidRecord { line, reason: said(&e) })?;
+        records.push((line, record));
     }
     Ok(records)
+}
+
+/// What is wrong with a record that stands in a line of its own: the parser's count of lines would mislead.
+fn said(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" at line ") {
+        Some((reason, _)) if error.column() > 0 => format!("{reason} (column {})", error.column()),
+        Some((reason, _)) => reason.to_owned(),
+        None => text,
+    }
 }
 
 /// Writes one record per line.
@@ -114,4 +131,19 @@ pub fn write_json_lines<'a, T: Serialize + 'a>(
         writer.write_all(b"\n")?;
     }
     writer.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_numbered_as_the_file_has_them() {
+        let numbers = |text: &str| read_numbered_json_lines::<u32>(text.as_bytes());
+        assert_eq!(numbers("\u{feff}1\r\n\n \n2").unwrap(), [(1, 1), (4, 2)]);
+        assert_eq!(numbers("").unwrap(), []);
+        let error = numbers("1\n\n\"x\"").unwrap_err();
+        assert_eq!(error.line, 3);
+        assert!(error.reason.contains("invalid type") && !error.reason.contains("line 1"), "{error}");
+    }
 }

@@ -12,7 +12,7 @@ mod sentence;
 mod span;
 
 pub use generation::{Generation, Prediction};
-pub use json::{CharOffsets, InvalidRecord, read_json_lines, write_json_lines};
+pub use json::{CharOffsets, InvalidRecord, read_json_lines, read_numbered_json_lines, write_json_lines};
 pub use schema::Schema;
 pub use sentence::{Entity, InvalidSentence, Sentence};
 pub use span::Span;

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "every test file uses its own part")]
 #![allow(clippy::print_stderr, reason = "a skipped test must say so")]
 
+pub(crate) mod inline;
+pub(crate) mod properties;
 pub(crate) mod random;
 
 use std::collections::HashMap;

@@ -96,20 +96,16 @@ where
 ///
 /// # Errors
 /// Where a tag is empty.
-pub fn tagged_entities<S: AsRef<str>>(tags: &[S]) -> Result<Vec<(String, usize, usize)>> {
-    let common = |tag: &str| match tag.as_bytes().first() {
-        Some(b'L') => format!("E{}", &tag[1..]),
-        Some(b'U') => format!("S{}", &tag[1..]),
-        _ => tag.to_owned(),
-    };
-    let tags: Vec<String> = tags.iter().map(|tag| common(tag.as_ref())).collect();
+pub fn tagged_entities<'a>(tags: impl IntoIterator<Item = &'a str>) -> Result<Vec<(&'a str, usize, usize)>> {
     let mut reader = seqeval::Seqeval::default();
     let mut entities = Vec::new();
-    for (token, tag) in tags.iter().enumerate() {
-        let ended = reader.read(tag).map_err(|bad| bad.at("given", 0, token, tag))?;
-        entities.extend(ended.map(|(kind, first)| (kind.to_owned(), first, token)));
+    let mut length = 0;
+    for tag in tags {
+        let ended = reader.read_any_scheme(tag).map_err(|bad| bad.at("given", 0, length, tag))?;
+        entities.extend(ended.map(|(kind, first)| (kind, first, length)));
+        length += 1;
     }
-    entities.extend(reader.end_sentence().map(|(kind, first)| (kind.to_owned(), first, tags.len())));
+    entities.extend(reader.end_sentence().map(|(kind, first)| (kind, first, length)));
     Ok(entities)
 }
 
@@ -227,10 +223,9 @@ mod tests {
 
     #[test]
     fn entities_of_any_scheme() {
-        let expected = [("PER".to_owned(), 0, 2), ("LOC".to_owned(), 3, 4)];
+        let expected = [("PER", 0, 2), ("LOC", 3, 4)];
         for line in ["B-PER I-PER O B-LOC", "I-PER I-PER O I-LOC", "B-PER E-PER O S-LOC", "B-PER L-PER O U-LOC"] {
-            let tags: Vec<&str> = line.split(' ').collect();
-            assert_eq!(tagged_entities(&tags).unwrap(), expected, "{line}");
+            assert_eq!(tagged_entities(line.split(' ')).unwrap(), expected, "{line}");
         }
     }
 

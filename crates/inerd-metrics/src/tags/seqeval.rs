@@ -42,12 +42,29 @@ impl<'a> Seqeval<'a> {
     }
 }
 
+impl<'a> Seqeval<'a> {
+    /// Reads `L` (last) and `U` (unit), which seqeval does not know, as `E` and `S`.
+    pub(crate) fn read_any_scheme(&mut self, tag: &'a str) -> Result<Ended<'a>, BadTag> {
+        let (prefix, rest) = split_prefix(tag)?;
+        let known = match prefix {
+            'L' if rest.starts_with('-') => 'E',
+            'U' if rest.starts_with('-') => 'S',
+            other => other,
+        };
+        Ok(self.split(known, rest))
+    }
+
+    fn split(&mut self, prefix: char, rest: &'a str) -> Ended<'a> {
+        // `-PER` and `PER` name the same type; a tag without a type has the type `_`.
+        let kind = rest.split_once('-').map_or(rest, |(_, kind)| kind);
+        self.step(prefix, if kind.is_empty() { "_" } else { kind })
+    }
+}
+
 impl<'a> Reader<'a> for Seqeval<'a> {
     fn read(&mut self, tag: &'a str) -> Result<Ended<'a>, BadTag> {
         let (prefix, rest) = split_prefix(tag)?;
-        // `-PER` and `PER` name the same type; a tag without a type has the type `_`.
-        let kind = rest.split_once('-').map_or(rest, |(_, kind)| kind);
-        Ok(self.step(prefix, if kind.is_empty() { "_" } else { kind }))
+        Ok(self.split(prefix, rest))
     }
 
     fn end_sentence(&mut self) -> Ended<'a> {

@@ -30,7 +30,7 @@ pub(super) fn render(table: &Table) -> String {
     out += "\\bottomrule\n\\end{tabular}\n";
     if !table.notes.is_empty() {
         // Beneath the table, not in it: a note would stretch the last column.
-        out += "\n\\smallskip\n\\begin{minipage}{\\linewidth}\\footnotesize\n";
+        out += "\n\\smallskip\n\\noindent\\begin{minipage}{\\linewidth}\\footnotesize\n";
         for note in &table.notes {
             let _ = writeln!(out, "{}\\par", escape(note));
         }

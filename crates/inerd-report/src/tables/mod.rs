@@ -6,6 +6,7 @@ mod html;
 mod latex;
 mod main;
 mod markdown;
+mod mask_effect;
 mod measures;
 mod per_type;
 
@@ -110,6 +111,7 @@ pub(crate) fn all(view: &View<'_>, contrasts: &[Contrast]) -> Result<Vec<Table>,
     tables.extend(contrasts::table(view, contrasts)?);
     tables.extend(per_type::table(view)?);
     tables.extend(hallucination::table(view)?);
+    tables.extend(mask_effect::table(view)?);
     tables.extend(hallucination::by_rules(view)?);
     tables.extend(measures::errors(view)?);
     tables.extend(measures::slices(view)?);

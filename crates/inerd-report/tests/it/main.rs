@@ -4,4 +4,5 @@ mod browser;
 mod files;
 mod fixture;
 mod latex;
+mod mask_effect;
 mod points;

@@ -313,7 +313,7 @@ impl Constraint for Masked {
     fn forced(&mut self, run: &mut Vec<u32>) {
         // Rules that may give way must be asked at every step: nothing is certain beforehand.
         if !self.watches_free_choice() {
-            self.automaton.forced(&self.state, run);
+            self.automaton.forced(&self.state, &mut self.scratch, run);
         }
     }
 

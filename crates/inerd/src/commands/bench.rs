@@ -9,7 +9,8 @@ use std::sync::Arc;
 use clap::Subcommand;
 use inerd_decoding::{DecodeBench, DecodeFigures, Tokenizer, bench_decode};
 use inerd_run::Vocabulary;
-use inerd_text::Sentence;
+use inerd_text::{InvalidRecord, Schema, Sentence, read_numbered_json_lines};
+use serde_json::Value;
 
 use crate::Global;
 use crate::exit::Exit;
@@ -54,24 +55,67 @@ pub(crate) fn run(arguments: &Arguments, global: &Global, output: &mut Output) -
 
 fn decode(decode: &Decode, output: &mut Output) -> Result<ExitCode, Failure> {
     let tokenizer: Arc<dyn Tokenizer> = Arc::new(Vocabulary(Arc::new(load(&decode.tokenizer)?)));
-    let sentences: Vec<Sentence> =
-        inerd_text::read_json_lines(open(&decode.sentences)?).map_err(|error| unreadable(&decode.sentences, error))?;
-    let types: Vec<String> =
-        serde_json::from_reader(open(&decode.types)?).map_err(|error| unreadable(&decode.types, error))?;
+    let types = types(&decode.types)?;
+    let sentences = sentences(&decode.sentences, &types)?;
     let figures = bench_decode(&tokenizer, &sentences, &types, inerd_lm::bench::peak_mb)
         .map_err(|error| Failure::during("measure decoding", Exit::Input, error))?;
     output.result(&table(&figures), &figures);
     Ok(Exit::Success.into())
 }
 
-/// The tokenizer, with the end-of-sequence of the configuration beside it where there is one.
+/// Distinct names, none of them blank.
+fn types(path: &Path) -> Result<Vec<String>, Failure> {
+    let types: Vec<String> = serde_json::from_reader(open(path)?).map_err(|error| {
+        let help = "it holds a JSON list of type names, such as [\"Person\", \"Location\"]";
+        Failure::with_help(format!("read {}", path.display()), Exit::Input, error, help)
+    })?;
+    if let Some(at) = types.iter().position(|name| name.trim().is_empty()) {
+        return Err(unreadable(path, Unusable(format!("name {} of the list is empty", at + 1))));
+    }
+    Ok(types)
+}
+
+/// Sentences whose entities have known types: an unknown one could not be written at all.
+fn sentences(path: &Path, types: &[String]) -> Result<Vec<Sentence>, Failure> {
+    let known = Schema::new(types);
+    let read: Vec<(usize, Sentence)> =
+        read_numbered_json_lines(open(path)?).map_err(|error| unreadable(path, error))?;
+    for (line, sentence) in &read {
+        if let Some(entity) = sentence.entities.iter().find(|e| !known.contains(&e.kind)) {
+            let reason = format!("the type `{}` is not in the list of types; add it there", entity.kind);
+            return Err(unreadable(path, InvalidRecord { line: *line, reason }));
+        }
+    }
+    Ok(read.into_iter().map(|(_, sentence)| sentence).collect())
+}
+
+/// An input that can be read and not used.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unusable(String);
+
+/// The tokenizer, with the end-of-sequence that a configuration beside it names.
 fn load(path: &Path) -> Result<inerd_lm::Tokenizer, Failure> {
-    let end_of_sequence = std::fs::read_to_string(path.with_file_name("config.json"))
-        .ok()
-        .and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok())
-        .and_then(|config| config.get("eos_token_id")?.as_u64())
-        .and_then(|id| u32::try_from(id).ok());
-    inerd_lm::Tokenizer::load(path, end_of_sequence).map_err(|error| unreadable(path, error))
+    let beside = |name: &str| -> Option<Value> {
+        serde_json::from_str(&std::fs::read_to_string(path.with_file_name(name)).ok()?).ok()
+    };
+    // Several ids may end an answer; the first is the one that ends a text.
+    let id = |value: &Value| value.as_u64().or_else(|| value.get(0)?.as_u64()).and_then(|id| u32::try_from(id).ok());
+    let by_id = beside("config.json").and_then(|config| id(config.get("eos_token_id")?));
+    let tokenizer = inerd_lm::Tokenizer::load(path, by_id).map_err(|error| unreadable(path, error));
+    if by_id.is_some() || tokenizer.is_ok() {
+        return tokenizer;
+    }
+    let named = beside("tokenizer_config.json").and_then(|config| {
+        let name = config.get("eos_token")?;
+        Some(name.as_str().or_else(|| name.get("content")?.as_str())?.to_owned())
+    });
+    // Any id lets the file be read; then it knows the id of the name.
+    let by_name = named.and_then(|name| inerd_lm::Tokenizer::load(path, Some(0)).ok()?.token_id(&name));
+    match by_name {
+        Some(id) => inerd_lm::Tokenizer::load(path, Some(id)).map_err(|error| unreadable(path, error)),
+        None => tokenizer,
+    }
 }
 
 fn open(path: &Path) -> Result<BufReader<File>, Failure> {

@@ -1,4 +1,4 @@
-//! How long a report of 500 stages takes: `cargo run --release -p inerd-report --example speed [COPIES] [RUNS]`.
+//! How long a report of 500 stages takes: `cargo run --release -p inerd-report --example report_speed [COPIES] [RUNS]`.
 //!
 //! 10 arms on 2 datasets with 5 seeds, each tested on COPIES × 100 sentences (default 10). Prints the wall time and the
 //! CPU time of every run; results with their date stand beside this file.
