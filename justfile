@@ -42,3 +42,11 @@ bench *options:
 # Reads the corpora and compares them with their cards.
 data *options:
     cargo run --release -- data check {{options}}
+
+# Builds the command with CUDA, stripped; it runs on the CPU where there is no driver.
+build-cuda *options:
+    cargo build --release --features cuda,fusion {{options}}
+
+# Compares a device with the CPU: logits, gradients, a short training, speed.
+doctor device="auto" *options:
+    cargo run --release -- doctor --device {{device}} {{options}}

@@ -58,10 +58,10 @@ pub enum StageKind {
 pub mod version {
     pub const TOKENIZER: u32 = 1;
     pub const CORPUS: u32 = 2;
-    pub const PRETRAIN: u32 = 1;
+    pub const PRETRAIN: u32 = 2;
     /// Coarse and fine.
-    pub const TRAIN: u32 = 1;
-    pub const GENERATE: u32 = 2;
+    pub const TRAIN: u32 = 2;
+    pub const GENERATE: u32 = 3;
     pub const SCORE: u32 = 2;
 }
 

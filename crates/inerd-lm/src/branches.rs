@@ -1,8 +1,6 @@
 //! One prompt that goes on in several ways at once, for searches that are run elsewhere.
 
-use std::collections::BTreeMap;
-
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
 use crate::reader::Reader;
 use crate::{Error, LanguageModel};
@@ -54,18 +52,8 @@ impl<'a> Branches<'a> {
             };
             return Ok(branches.iter().zip(logits).map(wanted).collect());
         }
-        let mut columns: BTreeMap<u32, usize> =
-            branches.iter().flat_map(|b| b.wanted.unwrap_or_default()).map(|&t| (t, 0)).collect();
-        for (column, slot) in columns.values_mut().enumerate() {
-            *slot = column;
-        }
-        let index: Vec<i32> = columns.keys().map(|&t| t as i32).collect();
-        let index = Tensor::<1, Int>::from_data(TensorData::new(index, [columns.len()]), self.reader.device);
-        let logits = rows(hidden.matmul(decoder.output_rows(index).transpose()));
-        let wanted = |(branch, row): (&Branch<'_>, Vec<f32>)| {
-            branch.wanted.unwrap_or_default().iter().map(|t| row[columns[t]]).collect()
-        };
-        Ok(branches.iter().zip(logits).map(wanted).collect())
+        let wanted: Vec<&[u32]> = branches.iter().map(|b| b.wanted.unwrap_or_default()).collect();
+        Ok(decoder.selected_logits(hidden, &wanted))
     }
 }
 

@@ -4,7 +4,6 @@
 //! of heads with a key-value head each, and a norm for either branch.
 
 use burn::module::Module;
-use burn::nn::LayerNorm;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +11,7 @@ use crate::attention::attend;
 use crate::cache::KvCache;
 use crate::config::{Activation, EndOfSequence, default_deviation, default_true};
 use crate::model::Input;
-use crate::nn::{Embedding, Linear, layer_norm};
+use crate::nn::{Embedding, LayerNorm, Linear};
 use crate::rotary::{Angles, RopeParameters, Rotary, Source};
 use crate::weights::Builder;
 
@@ -248,7 +247,7 @@ impl Falcon {
         let block = |builder: &mut Builder<'_>, i: usize| {
             let name = |part: &str| format!("h.{i}.{part}");
             let mut norm = |part: &str, used: bool| {
-                used.then(|| layer_norm(builder, &name(part), width, config.layer_norm_epsilon))
+                used.then(|| LayerNorm::new(builder, &name(part), width, config.layer_norm_epsilon))
             };
             let input_layernorm = norm("input_layernorm", norms != Norms::Each);
             let post_attention_layernorm = norm("post_attention_layernorm", norms == Norms::Sequential);
@@ -285,7 +284,7 @@ impl Falcon {
         Ok(Self {
             word_embeddings,
             h: (0..config.num_hidden_layers).map(|i| block(builder, i)).collect(),
-            ln_f: layer_norm(builder, "ln_f", width, config.layer_norm_epsilon),
+            ln_f: LayerNorm::new(builder, "ln_f", width, config.layer_norm_epsilon),
             lm_head,
             rotary: config.rotary()?,
         })

@@ -4,8 +4,6 @@
 //! alternative cost no forward pass: they ride along with the next free one. Finished rows leave the batch and waiting
 //! ones enter; requests with equal prompts share one reading of it.
 
-use std::collections::BTreeMap;
-
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
@@ -216,31 +214,28 @@ impl Batch<'_> {
 
     /// Picks the next token of every row among those allowed. `hidden` is `[rows, embedding]`.
     fn choose(&mut self, hidden: Tensor<2>) -> Result<(), Error> {
-        // Where any row is free, all logits are needed; else only the rows of the output matrix that some row allows.
-        let mut columns = BTreeMap::new();
+        // Where any row is free, all logits are needed; else only the rows of the output matrix that a row allows.
         let mut all = false;
+        let mut wanted: Vec<Vec<u32>> = Vec::with_capacity(self.rows.len());
         for row in &mut self.rows {
             all |= row.constraint.watches_free_choice();
             match row.constraint.allowed() {
                 Allowed::Any | Allowed::Except(_) => all = true,
                 Allowed::Only([]) => return Err(Error::Stuck { after: row.output.ids.len() }),
-                Allowed::Only(tokens) => columns.extend(tokens.iter().map(|&t| (t, 0))),
+                Allowed::Only(tokens) => wanted.push(tokens.to_vec()),
             }
         }
-        let logits = if all {
-            self.reader.model.decoder.logits(hidden)
+        let decoder = &self.reader.model.decoder;
+        let logits: Vec<Vec<f32>> = if all {
+            let logits = decoder.logits(hidden);
+            let [_, vocabulary] = logits.dims();
+            let values: Vec<f32> = logits.into_data().iter::<f32>().collect();
+            values.chunks_exact(vocabulary).map(<[f32]>::to_vec).collect()
         } else {
-            for (column, slot) in columns.values_mut().enumerate() {
-                *slot = column;
-            }
-            let index: Vec<i32> = columns.keys().map(|&t| t as i32).collect();
-            let index = Tensor::<1, Int>::from_data(TensorData::new(index, [columns.len()]), self.reader.device);
-            hidden.matmul(self.reader.model.decoder.output_rows(index).transpose())
+            decoder.selected_logits(hidden, &wanted.iter().map(Vec::as_slice).collect::<Vec<_>>())
         };
-        let [_, width] = logits.dims();
-        let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
         let end = self.settings.end_of_sequence;
-        for (row, logits) in self.rows.iter_mut().zip(logits.chunks_exact(width)) {
+        for (row, logits) in self.rows.iter_mut().zip(&logits) {
             let free = if row.constraint.watches_free_choice() {
                 Some(best(logits.iter().copied().zip(0..))).filter(|&(token, _)| row.constraint.gives_way_to(token))
             } else {
@@ -254,7 +249,7 @@ impl Batch<'_> {
                     choice.pick(logits.iter().copied().zip(0..).filter(|(_, t)| tokens.binary_search(t).is_err()))
                 }
                 Allowed::Only(tokens) if all => choice.pick(tokens.iter().map(|&t| (logits[t as usize], t))),
-                Allowed::Only(tokens) => choice.pick(tokens.iter().map(|t| (logits[columns[t]], *t))),
+                Allowed::Only(tokens) => choice.pick(logits.iter().copied().zip(tokens.iter().copied())),
             };
             row.push(token, probability);
             if token != end {

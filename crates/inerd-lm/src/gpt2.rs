@@ -1,15 +1,14 @@
 //! GPT-2 (Radford et al. 2019): learnt positions, layer norm before each block, one fused projection for q, k and v.
 
 use burn::module::Module;
-use burn::nn::LayerNorm;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::attention::attend;
+use crate::attention::{attend, attend_joined};
 use crate::cache::KvCache;
 use crate::config::{Activation, EndOfSequence, default_true};
 use crate::model::Input;
-use crate::nn::{Embedding, Linear, layer_norm};
+use crate::nn::{Embedding, LayerNorm, Linear};
 use crate::weights::Builder;
 
 /// The field names are those of `config.json`.
@@ -141,14 +140,14 @@ impl Gpt2 {
         // Radford et al. 2019, section 2.3: projections into the residual stream start smaller, by 1/√N for N of them.
         let residual = 0.02 / (2.0 * config.n_layer as f32).sqrt();
         let block = |builder: &mut Builder<'_>, i: usize| Block {
-            ln_1: layer_norm(builder, &format!("h.{i}.ln_1"), width, epsilon),
+            ln_1: LayerNorm::new(builder, &format!("h.{i}.ln_1"), width, epsilon),
             attn: Attention {
                 c_attn: Linear::conv1d(builder, &format!("h.{i}.attn.c_attn"), [width, 3 * width], 0.02),
                 c_proj: Linear::conv1d(builder, &format!("h.{i}.attn.c_proj"), [width, width], residual),
                 heads: config.n_head,
                 factor: config.score_factor(i),
             },
-            ln_2: layer_norm(builder, &format!("h.{i}.ln_2"), width, epsilon),
+            ln_2: LayerNorm::new(builder, &format!("h.{i}.ln_2"), width, epsilon),
             mlp: Mlp {
                 c_fc: Linear::conv1d(builder, &format!("h.{i}.mlp.c_fc"), [width, inner], 0.02),
                 c_proj: Linear::conv1d(builder, &format!("h.{i}.mlp.c_proj"), [inner, width], residual),
@@ -166,7 +165,7 @@ impl Gpt2 {
             wte,
             wpe: Embedding::new(builder, "wpe", config.n_positions, width, 0.01),
             h: (0..config.n_layer).map(|i| block(builder, i)).collect(),
-            ln_f: layer_norm(builder, "ln_f", width, epsilon),
+            ln_f: LayerNorm::new(builder, "ln_f", width, epsilon),
             lm_head,
         }
     }
@@ -218,6 +217,9 @@ impl Attention {
     fn forward(&self, x: Tensor<3>, layer: usize, input: &Input, cache: Option<&mut KvCache>) -> Tensor<3> {
         let [rows, length, width] = x.dims();
         let qkv = self.c_attn.forward(x, input.noise());
+        if cache.is_none() && self.factor == 1.0 {
+            return self.c_proj.forward(attend_joined(qkv, self.heads, &input.mask), input.noise());
+        }
         let heads = |part: usize| {
             (qkv.clone().narrow(2, part * width, width))
                 .reshape([rows, length, self.heads, width / self.heads])

@@ -2,7 +2,6 @@
 //! attention and feed-forward side by side on the residual stream.
 
 use burn::module::Module;
-use burn::nn::LayerNorm;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +9,7 @@ use crate::attention::attend;
 use crate::cache::KvCache;
 use crate::config::{Activation, EndOfSequence, default_deviation, default_true};
 use crate::model::Input;
-use crate::nn::{Embedding, Linear, layer_norm};
+use crate::nn::{Embedding, LayerNorm, Linear};
 use crate::rotary::{Angles, RopeParameters, Rotary, Source};
 use crate::weights::Builder;
 
@@ -171,8 +170,8 @@ impl GptNeoX {
             let name = |part: &str| format!("layers.{i}.{part}");
             let bias = config.attention_bias;
             Layer {
-                input_layernorm: layer_norm(builder, &name("input_layernorm"), width, epsilon),
-                post_attention_layernorm: layer_norm(builder, &name("post_attention_layernorm"), width, epsilon),
+                input_layernorm: LayerNorm::new(builder, &name("input_layernorm"), width, epsilon),
+                post_attention_layernorm: LayerNorm::new(builder, &name("post_attention_layernorm"), width, epsilon),
                 attention: Attention {
                     query_key_value: Linear::new(
                         builder,
@@ -202,7 +201,7 @@ impl GptNeoX {
         Ok(Self {
             embed_in,
             layers: (0..config.num_hidden_layers).map(|i| layer(builder, i)).collect(),
-            final_layer_norm: layer_norm(builder, "final_layer_norm", width, epsilon),
+            final_layer_norm: LayerNorm::new(builder, "final_layer_norm", width, epsilon),
             embed_out,
             rotary: config.rotary()?,
         })

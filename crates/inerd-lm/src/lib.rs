@@ -9,6 +9,7 @@
 //! This crate knows nothing of entities or experiments.
 
 pub mod attention;
+pub mod bench;
 mod branches;
 mod cache;
 mod config;
@@ -16,6 +17,7 @@ mod device;
 mod dropout;
 mod error;
 mod falcon;
+pub mod fused;
 pub mod generate;
 mod gpt2;
 mod gpt_neox;

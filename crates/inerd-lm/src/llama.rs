@@ -1,6 +1,8 @@
 //! Llama (Touvron et al. 2023) and its like: rotary positions, RMS norm before each block, SwiGLU, shared key-value
 //! heads. Mistral adds a sliding window, Qwen 2 biases on query, key and value.
 
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::nn::RmsNorm;
 use burn::tensor::Tensor;
@@ -327,6 +329,9 @@ impl Sight {
     /// Windows look at positions, and those of cached tokens ride in the cache behind the last layer's keys.
     fn new(model: &Llama, input: &Input, cache: Option<&mut KvCache>) -> Self {
         let Some(window) = model.layers.iter().find_map(|layer| layer.window) else { return Self { windowed: None } };
+        if let Mask::Pattern(pattern) = &input.mask {
+            return Self { windowed: Some((window, Mask::Pattern(Arc::new(pattern.windowed(window))))) };
+        }
         let [rows, width] = input.positions.dims();
         let queries = input.positions.clone().float().reshape([rows, 1, width, 1]);
         let keys = match cache {
@@ -342,13 +347,13 @@ impl Sight {
         let distance = queries - keys.swap_dims(2, 3);
         let far = distance.clone().greater_equal_elem(window as f32);
         let hidden = match &input.mask {
-            Mask::Additive(_) => far,
+            Mask::Additive(_) | Mask::Pattern(_) => far,
             Mask::Causal => far.bool_or(distance.lower_elem(0.0)),
         };
         let scores = Tensor::zeros([rows, 1, width, seen], &device).mask_fill(hidden, crate::attention::HIDDEN);
         let scores = match &input.mask {
             Mask::Additive(mask) => scores + mask.clone(),
-            Mask::Causal => scores,
+            Mask::Causal | Mask::Pattern(_) => scores,
         };
         Self { windowed: Some((window, Mask::Additive(scores))) }
     }

@@ -10,11 +10,12 @@ use crate::cache::KvCache;
 use crate::config::Config;
 use crate::dropout::Noise;
 use crate::falcon::Falcon;
+use crate::fused;
 use crate::gpt_neox::GptNeoX;
 use crate::gpt2::Gpt2;
 use crate::llama::Llama;
 use crate::lora::LoraConfig;
-use crate::nn::{Embedding, Linear};
+use crate::nn::{Embedding, Linear, indices};
 use crate::weights::{self, Builder, Checkpoint, Init, Origin, Stored};
 use crate::{Error, Tokenizer};
 
@@ -126,6 +127,48 @@ impl Decoder {
             Self::Falcon(model) => model.embeddings_mut(),
         }
     }
+
+    /// The logits of a few tokens for each row of `hidden` `[rows, embedding]`. Only their rows of the output matrix are
+    /// read.
+    pub fn selected_logits(&self, hidden: Tensor<2>, wanted: &[&[u32]]) -> Vec<Vec<f32>> {
+        let output = self.output_embedding();
+        if fused::on_cpu(&hidden) && output.trained.is_none() {
+            return fused::selected_logits(hidden, output.weight.val(), wanted);
+        }
+        let (index, columns) = union(wanted.iter().copied().flatten().copied());
+        let rows = output.rows(indices(&index, &hidden.device()));
+        let values: Vec<f32> = hidden.matmul(rows.transpose()).into_data().iter::<f32>().collect();
+        let rows = wanted.iter().zip(values.chunks_exact(columns.len().max(1)));
+        rows.map(|(tokens, row)| tokens.iter().map(|token| row[columns[token] as usize]).collect()).collect()
+    }
+
+    /// The summed cross-entropy (nats) of `targets` behind the hidden states `[targets, embedding]`.
+    pub fn vocabulary_loss(&self, hidden: Tensor<2>, targets: &[u32]) -> Tensor<1> {
+        fused::vocabulary_loss(hidden, self.output_embedding().table(), targets)
+    }
+
+    /// As [`Decoder::vocabulary_loss`], where each target `(token, allowed)` is chosen among the tokens allowed and
+    /// itself. Only their rows of the output matrix are read.
+    pub fn allowed_loss(&self, hidden: Tensor<2>, targets: &[(u32, &[u32])]) -> Tensor<1> {
+        let (index, columns) = union(targets.iter().flat_map(|(token, among)| among.iter().chain([token]).copied()));
+        let rows = self.output_rows(indices(&index, &hidden.device()));
+        let target = |(token, among): &(u32, &[u32])| {
+            let mut among: Vec<u32> = among.iter().map(|token| columns[token]).collect();
+            // Gold answers are allowed by construction; should a rule forbid one, the loss stays finite.
+            if !among.contains(&columns[token]) {
+                among.push(columns[token]);
+            }
+            (columns[token], among)
+        };
+        fused::allowed_loss(hidden, rows, targets.iter().map(target).collect())
+    }
+}
+
+/// The distinct ones of some tokens in order, and at which place each stands.
+fn union(tokens: impl Iterator<Item = u32>) -> (Vec<u32>, BTreeMap<u32, u32>) {
+    let mut places: BTreeMap<u32, u32> = tokens.map(|token| (token, 0)).collect();
+    places.values_mut().zip(0..).for_each(|(place, at)| *place = at);
+    (places.keys().copied().collect(), places)
 }
 
 /// A decoder with its shape.
@@ -233,7 +276,7 @@ impl LanguageModel {
     }
 
     /// The device that the model lies on.
-    pub(crate) fn device(&self) -> Device {
+    pub fn device(&self) -> Device {
         self.decoder.devices().into_iter().next().unwrap_or_else(Device::flex)
     }
 

@@ -1,12 +1,12 @@
 //! The layers that all architectures are made of.
 
 use burn::module::{Module, Param};
-use burn::nn::{LayerNorm, LayerNormConfig, RmsNorm, RmsNormConfig};
-use burn::tensor::module::linear;
+use burn::nn::{RmsNorm, RmsNormConfig};
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 
 use crate::config::Activation;
 use crate::dropout::Noise;
+use crate::fused::{self, linear};
 use crate::lora::LowRank;
 use crate::weights::{Builder, Init};
 
@@ -204,12 +204,29 @@ pub(crate) fn indices(tokens: &[u32], device: &Device) -> Tensor<1, Int> {
     Tensor::from_data(TensorData::new(tokens, [count]), device)
 }
 
-pub(crate) fn layer_norm(builder: &mut Builder<'_>, name: &str, width: usize, epsilon: f64) -> LayerNorm {
-    // The config only shapes the layer (on the CPU, cheaply); its parameters are replaced at once.
-    let mut norm = LayerNormConfig::new(width).with_epsilon(epsilon).init(&Device::flex());
-    norm.gamma = builder.param(&format!("{name}.weight"), [width], Init::Ones);
-    norm.beta = Some(builder.param(&format!("{name}.bias"), [width], Init::Zeros));
-    norm
+/// Layer norm (Ba et al. 2016) over the last dimension.
+#[derive(Module, Debug)]
+pub struct LayerNorm {
+    /// `[width]`
+    weight: Param<Tensor<1>>,
+    /// `[width]`
+    bias: Param<Tensor<1>>,
+    #[module(skip)]
+    epsilon: f64,
+}
+
+impl LayerNorm {
+    pub(crate) fn new(builder: &mut Builder<'_>, name: &str, width: usize, epsilon: f64) -> Self {
+        Self {
+            weight: builder.param(&format!("{name}.weight"), [width], Init::Ones),
+            bias: builder.param(&format!("{name}.bias"), [width], Init::Zeros),
+            epsilon,
+        }
+    }
+
+    pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        fused::layer_norm(x, self.weight.val(), self.bias.val(), self.epsilon)
+    }
 }
 
 pub(crate) fn rms_norm(builder: &mut Builder<'_>, name: &str, width: usize, epsilon: f64) -> RmsNorm {
@@ -220,12 +237,12 @@ pub(crate) fn rms_norm(builder: &mut Builder<'_>, name: &str, width: usize, epsi
 
 impl Activation {
     pub(crate) fn apply<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
-        use burn::tensor::activation::{gelu, gelu_approximate, relu, silu};
-        match self {
-            Self::GeluTanh => gelu_approximate(x),
-            Self::Gelu => gelu(x),
-            Self::Silu => silu(x),
-            Self::Relu => relu(x),
-        }
+        let activation = match self {
+            Self::GeluTanh => fused::Activation::GeluTanh,
+            Self::Gelu => fused::Activation::Gelu,
+            Self::Silu => fused::Activation::Silu,
+            Self::Relu => fused::Activation::Relu,
+        };
+        fused::activate(x, activation)
     }
 }

@@ -4,13 +4,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use burn::optim::ModuleOptimizer;
 use inerd_lm::LanguageModel;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::optimizer::Optimizer;
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+
+const OPTIMIZER: &str = "optimizer.safetensors";
 
 /// Where a training stands.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -37,7 +39,7 @@ impl Checkpoints {
     }
 
     /// Writes a checkpoint beside the last one and then removes the last one: at every moment one is whole.
-    pub(crate) fn save(&self, model: &LanguageModel, optimizer: &ModuleOptimizer, state: &State) -> Result<(), Error> {
+    pub(crate) fn save(&self, model: &LanguageModel, optimizer: &Optimizer, state: &State) -> Result<(), Error> {
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |source| Error::WriteCheckpoint { path, source }
@@ -48,10 +50,7 @@ impl Checkpoints {
         }
         fs::create_dir_all(&partial).map_err(failed(&partial))?;
         model.save(&partial)?;
-        optimizer.save(partial.join("optimizer.bpk")).map_err(|e| Error::WriteCheckpoint {
-            path: partial.clone(),
-            source: std::io::Error::other(e.to_string()),
-        })?;
+        (optimizer.save(&partial.join(OPTIMIZER))).map_err(|e| failed(&partial)(std::io::Error::other(e)))?;
         let state = State { format: FORMAT, ..state.clone() };
         let json = serde_json::to_vec_pretty(&state).map_err(|e| failed(&partial)(e.into()))?;
         fs::write(partial.join("state.json"), json).map_err(failed(&partial))?;
@@ -73,9 +72,9 @@ impl Checkpoints {
     /// The newest checkpoint that is whole, if there is any. `model` is what the training began with.
     pub(crate) fn load(
         &self,
-        optimizer: ModuleOptimizer,
+        optimizer: Optimizer,
         model: &LanguageModel,
-    ) -> Result<Result<(LanguageModel, ModuleOptimizer, State), ModuleOptimizer>, Error> {
+    ) -> Result<Result<(LanguageModel, Optimizer, State), Optimizer>, Error> {
         let Some(dir) = self.finished().pop() else { return Ok(Err(optimizer)) };
         let invalid = |reason: String| Error::ReadCheckpoint { path: dir.clone(), reason };
         let json = fs::read(dir.join("state.json")).map_err(|e| invalid(e.to_string()))?;
@@ -84,7 +83,7 @@ impl Checkpoints {
             return Err(invalid(format!("it has format {}, this version reads {FORMAT}", state.format)));
         }
         let model = model.restored(&dir)?;
-        let optimizer = optimizer.load(dir.join("optimizer.bpk")).map_err(|e| invalid(e.to_string()))?;
+        let optimizer = optimizer.load(&dir.join(OPTIMIZER), &model.device()).map_err(invalid)?;
         Ok(Ok((model, optimizer, state)))
     }
 

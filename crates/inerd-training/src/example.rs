@@ -1,5 +1,8 @@
 use std::cmp::Reverse;
 
+use burn::tensor::Device;
+use inerd_lm::fused;
+
 /// A prompt followed by its response.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Example {
@@ -31,6 +34,31 @@ impl Packed {
     pub fn padding(&self) -> f64 {
         let empty = self.segments.iter().filter(|&&s| s < 0).count();
         empty as f64 / self.segments.len().max(1) as f64
+    }
+}
+
+/// Lays examples out for one pass on `device`.
+///
+/// On the CPU attention follows the examples wherever they lie: they stand one behind another in a single row, without
+/// padding. Elsewhere they are [`pack`]ed, because attention computes whole rows.
+pub fn lay_out(examples: &[&Example], device: &Device) -> Packed {
+    if fused::is_cpu(device) { in_line(examples) } else { pack(examples) }
+}
+
+/// All examples in one row.
+fn in_line(examples: &[&Example]) -> Packed {
+    let width = examples.iter().map(|e| e.ids.len()).sum();
+    let starts = examples.iter().scan(0, |end, e| {
+        *end += e.ids.len();
+        Some(*end - e.ids.len())
+    });
+    Packed {
+        rows: 1,
+        width,
+        ids: examples.iter().flat_map(|e| e.ids.iter().copied()).collect(),
+        positions: examples.iter().flat_map(|e| 0..e.ids.len() as u32).collect(),
+        segments: (0..).zip(examples).flat_map(|(i, e)| std::iter::repeat_n(i, e.ids.len())).collect(),
+        starts: starts.collect(),
     }
 }
 
@@ -97,7 +125,8 @@ mod tests {
         #[test]
         fn every_token_is_packed_once_and_examples_never_mix(lengths in prop::collection::vec(1usize..60, 1..40)) {
             let examples: Vec<Example> = lengths.iter().zip(1..).map(|(&l, fill)| example(l, fill)).collect();
-            let packed = pack(&examples.iter().collect::<Vec<_>>());
+            let references: Vec<&Example> = examples.iter().collect();
+            for packed in [pack(&references), lay_out(&references, &Device::flex())] {
             prop_assert_eq!(packed.segments.iter().filter(|&&s| s >= 0).count(), lengths.iter().sum::<usize>());
             for (index, (&start, length)) in packed.starts.iter().zip(&lengths).enumerate() {
                 prop_assert_eq!(start / packed.width, (start + length - 1) / packed.width, "crosses a row");
@@ -106,6 +135,7 @@ mod tests {
                     prop_assert_eq!(packed.positions[start + offset], offset as u32);
                     prop_assert_eq!(packed.segments[start + offset], index as i32);
                 }
+            }
             }
         }
     }

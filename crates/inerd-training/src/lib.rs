@@ -6,17 +6,20 @@
 //!
 //! This crate knows nothing of experiments or the store.
 
+pub mod bench;
 mod checkpoint;
+pub mod doctor;
 mod error;
 mod example;
 mod gradient;
 mod loss;
+mod optimizer;
 mod schedule;
 mod settings;
 mod train;
 
 pub use error::Error;
-pub use example::{Example, Packed, pack};
+pub use example::{Example, Packed, lay_out, pack};
 pub use loss::{mean_loss, response_loss};
 pub use schedule::Schedule;
 pub use settings::{Loss, Settings};

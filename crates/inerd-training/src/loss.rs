@@ -1,14 +1,11 @@
 //! Cross-entropy on the response tokens. The response positions are gathered before the output projection, so that
 //! prompts cost no logits.
 
-use std::collections::BTreeMap;
-
-use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use inerd_lm::attention::{HIDDEN, Mask};
+use inerd_lm::attention::Mask;
 use inerd_lm::{Decoder, Input, LanguageModel, Noise};
 
-use crate::example::{Example, Packed, pack};
+use crate::example::{Example, Packed, lay_out};
 use crate::settings::Loss;
 
 /// A position that predicts a response token.
@@ -39,16 +36,29 @@ pub fn response_loss(
     let input = Input::new(&packed.ids, &packed.positions, packed.rows, mask, device).with_noise(noise);
     let hidden = decoder.hidden(&input, None);
     let [rows, width, embedding] = hidden.dims();
-    let positions = index(targets.iter().map(|t| t.position), device);
-    let hidden = hidden.reshape([rows * width, embedding]).select(0, positions);
+    let hidden = hidden.reshape([rows * width, embedding]);
+    Some((cross_entropy(decoder, hidden, &targets, device), targets.len()))
+}
 
-    let (logits, columns) = match loss {
-        Loss::Response => (decoder.logits(hidden), targets.iter().map(|t| t.token as usize).collect::<Vec<_>>()),
-        Loss::Allowed => allowed_logits(decoder, hidden, &targets, device),
-    };
-    let columns = index(columns.into_iter(), device).unsqueeze_dim(1);
-    let log_likelihood = log_softmax(logits, 1).gather(1, columns).sum();
-    Some((log_likelihood.neg(), targets.len()))
+/// The summed cross-entropy of targets, each over its allowed tokens or, without such a list, over the vocabulary.
+/// `hidden` is `[rows * width, embedding]`.
+fn cross_entropy(decoder: &Decoder, hidden: Tensor<2>, targets: &[Target<'_>], device: &Device) -> Tensor<1> {
+    let at = |positions: &[usize]| hidden.clone().select(0, index(positions.iter().copied(), device));
+    let (restricted, free): (Vec<&Target<'_>>, Vec<&Target<'_>>) = targets.iter().partition(|t| t.allowed.is_some());
+    let positions = |targets: &[&Target<'_>]| targets.iter().map(|t| t.position).collect::<Vec<_>>();
+    let restricted = (!restricted.is_empty()).then(|| {
+        let among: Vec<(u32, &[u32])> = restricted.iter().map(|t| (t.token, t.allowed.unwrap_or_default())).collect();
+        decoder.allowed_loss(at(&positions(&restricted)), &among)
+    });
+    let free = (!free.is_empty()).then(|| {
+        let tokens: Vec<u32> = free.iter().map(|t| t.token).collect();
+        decoder.vocabulary_loss(at(&positions(&free)), &tokens)
+    });
+    match (restricted, free) {
+        (Some(restricted), Some(free)) => restricted + free,
+        (Some(only), None) | (None, Some(only)) => only,
+        (None, None) => Tensor::zeros([1], device),
+    }
 }
 
 /// Mean cross-entropy (nats) per counted response token of a model that is not being trained; 0 without examples.
@@ -57,7 +67,8 @@ pub fn mean_loss(model: &LanguageModel, examples: &[Example], loss: Loss, device
     sorted.sort_by_key(|e| e.ids.len());
     let (mut sum, mut count) = (0.0, 0);
     for chunk in sorted.chunks(16) {
-        if let Some((loss, tokens)) = response_loss(&model.decoder, chunk, &pack(chunk), loss, None, device) {
+        let packed = lay_out(chunk, device);
+        if let Some((loss, tokens)) = response_loss(&model.decoder, chunk, &packed, loss, None, device) {
             sum += f64::from(loss.into_scalar::<f32>());
             count += tokens;
         }
@@ -79,38 +90,6 @@ fn targets<'a>(examples: &[&'a Example], packed: &Packed, loss: Loss) -> Vec<Tar
         }
     }
     targets
-}
-
-/// Logits `[targets, union]` over the union of all allowed tokens, hidden where a target doesn't allow the column;
-/// and each target's column. Only those rows of the output matrix are read.
-fn allowed_logits(
-    decoder: &Decoder,
-    hidden: Tensor<2>,
-    targets: &[Target<'_>],
-    device: &Device,
-) -> (Tensor<2>, Vec<usize>) {
-    let mut union: BTreeMap<u32, usize> = BTreeMap::new();
-    for target in targets {
-        union.extend(target.allowed.unwrap_or(&[]).iter().map(|&t| (t, 0)));
-        union.insert(target.token, 0);
-    }
-    for (column, slot) in union.values_mut().enumerate() {
-        *slot = column;
-    }
-    let width = union.len();
-    let mut scores = vec![HIDDEN; targets.len() * width];
-    for (target, scores) in targets.iter().zip(scores.chunks_exact_mut(width)) {
-        match target.allowed {
-            Some(tokens) => tokens.iter().for_each(|t| scores[union[t]] = 0.0),
-            None => scores.fill(0.0),
-        }
-        // Gold answers are allowed by construction; should a rule forbid one, the loss stays finite.
-        scores[union[&target.token]] = 0.0;
-    }
-    let columns = targets.iter().map(|t| union[&t.token]).collect();
-    let rows = decoder.output_rows(index(union.keys().map(|&t| t as usize), device));
-    let mask = Tensor::<2>::from_data(TensorData::new(scores, [targets.len(), width]), device);
-    (hidden.matmul(rows.transpose()) + mask, columns)
 }
 
 fn index(values: impl Iterator<Item = usize>, device: &Device) -> Tensor<1, Int> {

@@ -1,16 +1,17 @@
 use std::path::Path;
 
 use burn::module::Module;
-use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer};
+use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Device;
 use inerd_lm::{LanguageModel, Noise, random};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Checkpoints, State};
-use crate::example::{Example, pack};
-use crate::gradient::scale_and_clip;
+use crate::example::{Example, lay_out};
+use crate::gradient;
 use crate::loss::response_loss;
+use crate::optimizer::Optimizer;
 use crate::{Error, Settings};
 
 /// What one optimiser step did.
@@ -82,7 +83,7 @@ pub fn train(
         return Err(Error::TooLong { index, length: e.ids.len(), context });
     }
     let checkpoints = Checkpoints::new(checkpoints);
-    let (model, optimizer, state) = match checkpoints.load(optimizer(settings), &model)? {
+    let (model, optimizer, state) = match checkpoints.load(Optimizer::new(settings), &model)? {
         Ok(resumed) => resumed,
         Err(optimizer) => (model, optimizer, State::default()),
     };
@@ -138,15 +139,6 @@ pub fn train(
     Ok(Trained::Finished { model, steps: run.state.step, best: run.state.best })
 }
 
-fn optimizer(settings: &Settings) -> ModuleOptimizer {
-    AdamWConfig::new()
-        .with_beta_1(settings.betas.0)
-        .with_beta_2(settings.betas.1)
-        .with_epsilon(settings.epsilon)
-        .with_weight_decay(settings.weight_decay)
-        .init()
-}
-
 /// The order of the examples in one epoch: a function of seed and epoch, so that a resumed run needs no saved state.
 fn epoch_order(examples: usize, seed: u64, epoch: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..examples).collect();
@@ -157,7 +149,7 @@ fn epoch_order(examples: usize, seed: u64, epoch: usize) -> Vec<usize> {
 struct Run<'a> {
     /// With its parameters on the device that keeps the tape.
     model: LanguageModel,
-    optimizer: ModuleOptimizer,
+    optimizer: Optimizer,
     state: State,
     examples: &'a [Example],
     settings: &'a Settings,
@@ -180,7 +172,7 @@ impl Run<'_> {
         let mut gradients = GradientsAccumulator::new();
         let (mut loss, mut counted) = (0.0, 0);
         for (part, examples) in sorted.chunks(settings.micro_batch.max(1)).enumerate() {
-            let packed = pack(examples);
+            let packed = lay_out(examples, &self.device);
             let noise = Noise::new(settings.seed, &format!("dropout at step {}, part {part}", self.state.step));
             let Some((sum, tokens)) =
                 response_loss(&self.model.decoder, examples, &packed, settings.loss, Some(noise), &self.device)
@@ -200,12 +192,15 @@ impl Run<'_> {
         let learning_rate = settings.learning_rate * settings.schedule.factor(self.state.step, self.total_steps);
         let mut gradient_norm = 0.0;
         if counted > 0 {
-            let mut gradients = gradients.grads();
+            let gradients = gradients.grads();
+            // The gradients are of the summed loss; the step is taken on the mean, clipped so that the joint norm is at
+            // most the limit (Pascanu et al. 2013, algorithm 1).
+            let mean = 1.0 / count as f32;
+            gradient_norm = mean * gradient::norm(&self.model.decoder, &gradients);
             let limit = settings.clip.unwrap_or(f32::INFINITY);
-            // The gradients are of the summed loss; the step is taken on the mean.
-            gradient_norm = scale_and_clip(&self.model.decoder, &mut gradients, 1.0 / count as f32, limit);
+            let scale = if gradient_norm > limit { mean * limit / gradient_norm } else { mean };
             let decoder = self.model.decoder.clone();
-            self.model.decoder = self.optimizer.step(learning_rate, decoder, gradients);
+            self.model.decoder = self.optimizer.step(learning_rate, scale, decoder, gradients);
         }
         self.state.step += 1;
         self.state.step_in_epoch += 1;

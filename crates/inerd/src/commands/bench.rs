@@ -1,3 +1,5 @@
+mod lm;
+
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -10,6 +12,7 @@ use inerd_run::Vocabulary;
 use inerd_text::{InvalidRecord, Schema, Sentence, read_numbered_json_lines};
 use serde_json::Value;
 
+use crate::Global;
 use crate::exit::Exit;
 use crate::output::{Failure, Output};
 
@@ -23,6 +26,10 @@ pub(crate) struct Arguments {
 enum What {
     /// What the masks of informed decoding cost, along the gold answers, at token and at text level.
     Decode(Decode),
+    /// Training: pairs and tokens per CPU second, memory, padding.
+    Train(lm::Train),
+    /// Generation with and without masks: sentences and tokens per CPU second, memory.
+    Generate(lm::Generate),
 }
 
 #[derive(Debug, clap::Args)]
@@ -38,12 +45,19 @@ struct Decode {
     types: PathBuf,
 }
 
-pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<ExitCode, Failure> {
-    let What::Decode(decode) = &arguments.what;
+pub(crate) fn run(arguments: &Arguments, global: &Global, output: &mut Output) -> Result<ExitCode, Failure> {
+    match &arguments.what {
+        What::Decode(arguments) => decode(arguments, output),
+        What::Train(arguments) => lm::train(arguments, global, output),
+        What::Generate(arguments) => lm::generate(arguments, global, output),
+    }
+}
+
+fn decode(decode: &Decode, output: &mut Output) -> Result<ExitCode, Failure> {
     let tokenizer: Arc<dyn Tokenizer> = Arc::new(Vocabulary(Arc::new(load(&decode.tokenizer)?)));
     let types = types(&decode.types)?;
     let sentences = sentences(&decode.sentences, &types)?;
-    let figures = bench_decode(&tokenizer, &sentences, &types, peak_mb)
+    let figures = bench_decode(&tokenizer, &sentences, &types, inerd_lm::bench::peak_mb)
         .map_err(|error| Failure::during("measure decoding", Exit::Input, error))?;
     output.result(&table(&figures), &figures);
     Ok(Exit::Success.into())
@@ -110,13 +124,6 @@ fn open(path: &Path) -> Result<BufReader<File>, Failure> {
 
 fn unreadable(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> Failure {
     Failure::during(format!("read {}", path.display()), Exit::Input, error)
-}
-
-/// The process's peak memory in megabytes, where the system tells (Linux); else 0.
-fn peak_mb() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-    line.split_whitespace().next().and_then(|kilobytes| kilobytes.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
 }
 
 fn table(figures: &DecodeBench) -> String {

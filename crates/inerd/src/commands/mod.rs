@@ -4,6 +4,7 @@ mod bench;
 mod bundle;
 mod data;
 mod diff;
+mod doctor;
 mod explain;
 mod find;
 mod gc;
@@ -68,6 +69,8 @@ pub(crate) enum Command {
     Model(model::Arguments),
     /// Measure a part of the program on your own input.
     Bench(bench::Arguments),
+    /// Check that a device computes what the CPU computes, and how fast.
+    Doctor(doctor::Arguments),
 }
 
 impl Command {
@@ -89,7 +92,8 @@ impl Command {
             Self::Predict(arguments) => predict::run(arguments, global, output),
             Self::Data(arguments) => data::run(arguments, global, output),
             Self::Model(arguments) => model::run(&arguments, global, output),
-            Self::Bench(arguments) => bench::run(&arguments, output),
+            Self::Bench(arguments) => bench::run(&arguments, global, output),
+            Self::Doctor(arguments) => doctor::run(&arguments, global, output),
         }
     }
 }
@@ -191,4 +195,9 @@ fn backend(global: &Global) -> Result<Backend, Failure> {
         Ok(false) => Ok(Backend::Cpu),
         Err(error) => Err(Failure::during("choose the device", Exit::Usage, error)),
     }
+}
+
+/// The chosen device.
+fn device(global: &Global) -> Result<inerd_lm::Device, Failure> {
+    global.device.resolve().map_err(|error| Failure::during("choose the device", Exit::Usage, error))
 }
