@@ -38,7 +38,12 @@ impl Checkpoints {
     }
 
     /// Writes a checkpoint beside the last one and then removes the last one: at every moment one is whole.
-    pub(crate) fn save(&self, model: &LanguageModel, optimizer: &ModuleOptimizer, state: &State) -> Result<(), Error> {
+    pub(crate) fn save(
+        &self,
+        copies: &[LanguageModel],
+        optimizer: &ModuleOptimizer,
+        state: &State,
+    ) -> Result<(), Error> {
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |source| Error::WriteCheckpoint { path, source }
@@ -47,8 +52,11 @@ impl Checkpoints {
         if partial.exists() {
             fs::remove_dir_all(&partial).map_err(failed(&partial))?;
         }
-        fs::create_dir_all(&partial).map_err(failed(&partial))?;
-        model.save(&partial)?;
+        for (i, copy) in copies.iter().enumerate() {
+            let dir = of_copy(&partial, i);
+            fs::create_dir_all(&dir).map_err(failed(&dir))?;
+            copy.save(&dir)?;
+        }
         optimizer.save(partial.join("optimizer.bpk")).map_err(|e| Error::WriteCheckpoint {
             path: partial.clone(),
             source: std::io::Error::other(e.to_string()),
@@ -70,12 +78,13 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// The newest checkpoint that is whole, if there is any.
+    /// The newest checkpoint that is whole, if there is any, of a training of `copies` models.
     pub(crate) fn load(
         &self,
+        copies: usize,
         optimizer: ModuleOptimizer,
         device: &Device,
-    ) -> Result<Result<(LanguageModel, ModuleOptimizer, State), ModuleOptimizer>, Error> {
+    ) -> Result<Result<(Vec<LanguageModel>, ModuleOptimizer, State), ModuleOptimizer>, Error> {
         let Some(dir) = self.finished().pop() else { return Ok(Err(optimizer)) };
         let invalid = |reason: String| Error::ReadCheckpoint { path: dir.clone(), reason };
         let json = fs::read(dir.join("state.json")).map_err(|e| invalid(e.to_string()))?;
@@ -83,9 +92,10 @@ impl Checkpoints {
         if state.format != FORMAT {
             return Err(invalid(format!("it has format {}, this version reads {FORMAT}", state.format)));
         }
-        let model = LanguageModel::load(&dir, device)?;
+        let copies: Result<Vec<_>, _> = (0..copies).map(|i| LanguageModel::load(&of_copy(&dir, i), device)).collect();
+        let copies = copies?;
         let optimizer = optimizer.load(dir.join("optimizer.bpk")).map_err(|e| invalid(e.to_string()))?;
-        Ok(Ok((model, optimizer, state)))
+        Ok(Ok((copies, optimizer, state)))
     }
 
     /// Keeps the weights of an epoch. Those of the best epoch before go with the next [`Checkpoints::save`], when the
@@ -122,4 +132,9 @@ impl Checkpoints {
         found.sort();
         found
     }
+}
+
+/// Copy 0 lies in the checkpoint's own folder, so that a training of one model is a plain checkpoint.
+fn of_copy(dir: &Path, copy: usize) -> PathBuf {
+    if copy == 0 { dir.to_owned() } else { dir.join(format!("copy-{copy}")) }
 }

@@ -12,11 +12,11 @@ use crate::example::{Example, Packed, pack};
 use crate::settings::Loss;
 
 /// A position that predicts a response token.
-struct Target<'a> {
+pub(crate) struct Target<'a> {
     /// Index into the flattened `[rows * width]` hidden states: the token *before* the target.
-    position: usize,
-    token: u32,
-    allowed: Option<&'a [u32]>,
+    pub(crate) position: usize,
+    pub(crate) token: u32,
+    pub(crate) allowed: Option<&'a [u32]>,
 }
 
 /// The summed cross-entropy (nats) of the response tokens of `examples`, and how many tokens were counted.
@@ -64,7 +64,7 @@ pub fn mean_loss(model: &LanguageModel, examples: &[Example], loss: Loss, device
     sum / count.max(1) as f64
 }
 
-fn targets<'a>(examples: &[&'a Example], packed: &Packed, loss: Loss) -> Vec<Target<'a>> {
+pub(crate) fn targets<'a>(examples: &[&'a Example], packed: &Packed, loss: Loss) -> Vec<Target<'a>> {
     let mut targets = Vec::new();
     for (example, &start) in examples.iter().zip(&packed.starts) {
         for at in example.response..example.ids.len() {
@@ -82,7 +82,7 @@ fn targets<'a>(examples: &[&'a Example], packed: &Packed, loss: Loss) -> Vec<Tar
 
 /// Logits `[targets, union]` over the union of all allowed tokens, hidden where a target doesn't allow the column;
 /// and each target's column. Only those rows of the output matrix are read.
-fn allowed_logits(
+pub(crate) fn allowed_logits(
     decoder: &Decoder,
     hidden: Tensor<2>,
     targets: &[Target<'_>],
@@ -112,7 +112,7 @@ fn allowed_logits(
     (hidden.matmul(rows.transpose()) + mask, columns)
 }
 
-fn index(values: impl Iterator<Item = usize>, device: &Device) -> Tensor<1, Int> {
+pub(crate) fn index(values: impl Iterator<Item = usize>, device: &Device) -> Tensor<1, Int> {
     let values: Vec<i32> = values.map(|v| v as i32).collect();
     let length = values.len();
     Tensor::from_data(TensorData::new(values, [length]), device)

@@ -8,15 +8,20 @@ use std::sync::atomic::Ordering;
 
 use inerd_decoding::{Codec, Rules};
 use inerd_experiment::{Architecture, Granularity, Loss, Model, Schedule, TrainStage, Training, ValidMetric, Weights};
-use inerd_lm::{Config, Gpt2Config, LanguageModel, Tokenizer};
+use inerd_lm::{Config, Gpt2Config, LanguageModel, Tokenizer, random};
 use inerd_metrics::score_spans;
 use inerd_text::{Schema, Sentence};
-use inerd_training::{Example, Flow, Hooks, Settings, Step, Trained, train};
+use inerd_training::{
+    CoRegularization, Example, Flow, Hooks, Markers, PlMarker, Settings, Step, Trained, perturbed,
+    train,
+};
+use rand::Rng as _;
 
 use super::Job;
 use super::answer::{Answering, Strategy, prompt};
 use super::corpus::{SCHEMA, TRAIN, VALID};
 use super::generate;
+use super::spans::{Judge, labelled, markers};
 use super::tokenizer::TOKENIZER;
 use crate::Error;
 
@@ -39,16 +44,33 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &TrainStage) -> Result<(), Error> {
     let codec = || generate::codec(&tokenizer, &stage.format, schema.clone());
 
     let longest = stage.settings.max_length.unwrap_or(usize::MAX).min(model.config.context());
-    let mask = match stage.settings.loss {
-        Loss::Masked => Some(generate::rules(&stage.settings.mask, Granularity::Token)?),
-        Loss::Response => None,
+    let own = &stage.settings;
+    let mask = if own.loss == Loss::Masked || own.co_regularization.is_some() {
+        // Copies may be asked to agree on the whole vocabulary.
+        let free = own.loss == Loss::Response && own.mask.is_none();
+        (!free).then(|| generate::rules(&own.mask, Granularity::Token)).transpose()?
+    } else {
+        None
     };
-    let (examples, left_out) = examples(&codec()?, &sentences, stage.format.dataset_cue, mask, longest);
+    let pairs = Pairs { codec: &codec()?, cued: stage.format.dataset_cue, mask, longest, training: own };
+    let (examples, left_out) = pairs.of(&sentences);
     job.fact("examples", examples.len() as f64);
-    job.fact("left_out_as_too_long", left_out as f64);
+    job.fact("left_out_as_too_long", left_out.too_long as f64);
     job.fact("tokens_per_epoch", examples.iter().map(|e| e.ids.len()).sum::<usize>() as f64);
+    if own.pl_marker.is_some() {
+        job.fact("candidate_spans", examples.iter().map(|e| e.spans.len()).sum::<usize>() as f64);
+        job.fact("entities_that_are_no_candidate", left_out.entities as f64);
+    }
 
-    let settings = settings(&stage.settings, stage.seed);
+    let mut settings = settings(own, stage.seed);
+    if let Some(pl_marker) = &own.pl_marker {
+        settings.pl_marker = Some(PlMarker {
+            markers: markers(&tokenizer, pairs.codec, pl_marker)?,
+            weight: pl_marker.weight,
+            negatives: pl_marker.negatives,
+        });
+    }
+    let copies = copies(job, stage, model, &tokenizer)?;
     let limit = stage.settings.valid.max_sentences.unwrap_or(usize::MAX);
     let valid: Vec<Sentence> = valid.into_iter().take(limit).collect();
     let (device, checkpoints) = (job.context.device.clone(), job.context.store.checkpoints(job.stage.id));
@@ -60,13 +82,14 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &TrainStage) -> Result<(), Error> {
         tokenizer: Arc::clone(&tokenizer),
         codec: codec()?,
         cued: stage.format.dataset_cue,
-        valid_examples: self::examples(&codec()?, &valid, stage.format.dataset_cue, mask, longest).0,
+        valid_examples: pairs.of(&valid).0,
         valid,
+        markers: settings.pl_marker.as_ref().map(|pl_marker| pl_marker.markers.clone()),
         epochs: settings.epochs,
         curve: Log::open(&checkpoints.join(CURVE))?,
         validation: Log::open(&checkpoints.join(VALIDATION))?,
     };
-    let trained = train(model, &examples, &settings, &device, &checkpoints, &mut hooks)?;
+    let trained = train(copies, &examples, &settings, &device, &checkpoints, &mut hooks)?;
     let (model, steps, best) = match trained {
         Trained::Finished { model, steps, best } => (model, steps, best),
         Trained::Interrupted { .. } => return Err(Error::Interrupted),
@@ -100,11 +123,7 @@ pub(crate) fn latest(path: &Path, key: &str) -> Result<Vec<serde_json::Value>, E
 }
 
 fn unsupported(training: &Training) -> Result<(), Error> {
-    let missing = if training.co_regularization.is_some() {
-        "`co_regularization`"
-    } else if training.pl_marker.is_some() {
-        "`pl_marker`"
-    } else if training.dropout > 0.0 {
+    let missing = if training.dropout > 0.0 {
         "`dropout`"
     } else if training.lora.mode == inerd_experiment::LoraMode::On {
         "`lora`"
@@ -148,31 +167,66 @@ fn fresh_config(model: &Model, tokenizer: &Tokenizer) -> Result<Config, Error> {
     }
 }
 
-/// Prompt–response pairs; those longer than `longest` tokens are counted and left out.
-fn examples(
-    codec: &Codec,
-    sentences: &[Sentence],
+/// The models that are trained together: one or, under Co-Regularization, copies that begin differently. Copy 0 begins as
+/// it would alone.
+fn copies(
+    job: &Job<'_>,
+    stage: &TrainStage,
+    model: LanguageModel,
+    tokenizer: &Tokenizer,
+) -> Result<Vec<LanguageModel>, Error> {
+    let mut copies = vec![model];
+    let Some(co_regularization) = &stage.settings.co_regularization else { return Ok(copies) };
+    for i in 1..co_regularization.copies {
+        let draw = |seed: u64| random::stream(seed, &format!("weights of copy {i}")).next_u64();
+        copies.push(match stage.weights {
+            Weights::Random(seed) => initial(job, &Weights::Random(draw(seed)), &stage.model, tokenizer)?,
+            Weights::Stage(_) | Weights::Model(_) => perturbed(&copies[0], co_regularization.noise, draw(stage.seed)),
+        });
+    }
+    Ok(copies)
+}
+
+/// How sentences become prompt–response pairs.
+struct Pairs<'a> {
+    codec: &'a Codec,
     cued: bool,
+    /// What is allowed along the answers, where that is asked for.
     mask: Option<Rules>,
+    /// In tokens.
     longest: usize,
-) -> (Vec<Example>, usize) {
-    let mut left_out = 0;
-    let examples = sentences
-        .iter()
-        .filter_map(|sentence| {
-            let mut ids = prompt(codec, sentence, cued);
+    training: &'a Training,
+}
+
+/// What training can't learn from.
+#[derive(Debug, Default)]
+struct LeftOut {
+    /// Examples longer than the longest.
+    too_long: usize,
+    /// Gold entities that are no candidate span.
+    entities: usize,
+}
+
+impl Pairs<'_> {
+    fn of(&self, sentences: &[Sentence]) -> (Vec<Example>, LeftOut) {
+        let mut left_out = LeftOut::default();
+        let examples = sentences.iter().filter_map(|sentence| {
+            let mut ids = prompt(self.codec, sentence, self.cued);
             let response = ids.len();
-            let answer = codec.answer(sentence);
-            let allowed = mask.map(|rules| allowed_along(codec, sentence, &answer, &rules));
-            ids.extend(answer);
-            if ids.len() > longest {
-                left_out += 1;
+            let answer = self.codec.answer(sentence);
+            if ids.len() + answer.len() > self.longest {
+                left_out.too_long += 1;
                 return None;
             }
-            Some(Example { ids, response, allowed })
-        })
-        .collect();
-    (examples, left_out)
+            let allowed = self.mask.map(|rules| allowed_along(self.codec, sentence, &answer, &rules));
+            let marked = self.training.pl_marker.as_ref().map(|own| labelled(self.codec, sentence, &ids, own));
+            let (spans, missed) = marked.unwrap_or_default();
+            left_out.entities += missed;
+            ids.extend(answer);
+            Some(Example { ids, response, allowed, spans })
+        });
+        (examples.collect(), left_out)
+    }
 }
 
 /// The allowed tokens at each position of the gold answer. Past a token that the rules forbid (an entity that cuts a
@@ -218,6 +272,10 @@ fn settings(training: &Training, seed: u64) -> Settings {
         },
         seed,
         checkpoint_every: training.checkpoint_every,
+        co_regularization: (training.co_regularization.as_ref())
+            .map(|own| CoRegularization { alpha: own.alpha, warmup: own.warmup }),
+        // Its markers depend on the tokenizer and the schema.
+        pl_marker: None,
     }
 }
 
@@ -239,6 +297,8 @@ struct Watch<'a, 'b> {
     cued: bool,
     valid: Vec<Sentence>,
     valid_examples: Vec<Example>,
+    /// The span classifier's, where there is one.
+    markers: Option<Markers>,
     epochs: usize,
     curve: Log,
     validation: Log,
@@ -285,7 +345,12 @@ impl Hooks for Watch<'_, '_> {
                 let (context, total) = (self.job.context, self.valid.len());
                 let job = &mut *self.job;
                 let mut progress = |done| job.progress("sentence", done, total, "validating".to_owned());
-                let generations = answering.answer(&self.valid, context, &mut progress)?;
+                let mut generations = answering.answer(&self.valid, context, &mut progress)?;
+                if let (Some(settings), Some(markers)) = (&self.training.pl_marker, &self.markers) {
+                    let (codec, cued, markers) = (&self.codec, self.cued, markers.clone());
+                    let judge = Judge { model, codec, markers, settings, cued };
+                    judge.judge(&self.valid, &mut generations, context, &mut |_| ())?;
+                }
                 score_spans(&self.valid, &generations)?.micro.prf.f1
             }
         };
