@@ -27,6 +27,14 @@ check:
 ci:
     bash .ci/run
 
+# Writes the reference page and the JSON schema of experiment files anew.
+docs:
+    UPDATE_DOCS=1 cargo test -p inerd-experiment documents
+
+# Measures what a stage costs that has nothing to do.
+bench-runs *options:
+    cargo run --release -p inerd-run --example idle_stages {{options}}
+
 # Measures decoding: masks, compilation, memory.
 bench *options:
     cargo run --release -- bench {{options}}

@@ -2,9 +2,9 @@
 
 use inerd_text::Span;
 
+use crate::Codec;
 use crate::chain::Offsets;
 use crate::words::{self, Unit};
-use crate::Codec;
 
 /// A sentence's words and the prompt's tokens they lie in. Words are those of the rule `word-boundary`: runs of letters
 /// and digits, or single other characters.

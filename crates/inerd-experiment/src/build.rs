@@ -8,8 +8,8 @@ use crate::fingerprint::Fingerprint;
 use crate::inputs::{Asked, Backend, InputError, Inputs, World};
 use crate::plan::Cell;
 use crate::settings::{
-    CoRegularization, Merge, Model, ModelKind, PlMarker, Precision, Settings, Sharing, Split, Strategy, TokenizerKind, Training,
-    TypeSet, ValidMetric,
+    CoRegularization, Merge, Model, ModelKind, PlMarker, Precision, Settings, Sharing, Split, Strategy, TokenizerKind,
+    Training, TypeSet, ValidMetric,
 };
 use crate::stage::{
     CorpusPart, CorpusStage, GenerateStage, Numerics, PretrainStage, ScoreStage, Space, Stage, StageKind, TokenizerRef,

@@ -4,7 +4,7 @@
 //! Time of a stage = start-up + Σ over its phases (tokens × (operations per token / rate + overhead per token)). The
 //! operations are counted the usual way: 2 per parameter and token forward, 4 backward (2 where only adapters learn).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -129,6 +129,15 @@ impl Calibration {
             (kind, Correction { factor: mean.exp(), spread, runs: logs.len() })
         });
         Self { kinds: kinds.collect() }
+    }
+
+    /// What earlier runs taught, and for kinds that they say nothing of, what a probe has measured.
+    #[must_use]
+    pub fn or_probed(mut self, probed: &[Measured]) -> Self {
+        for (kind, correction) in Self::learn(probed).kinds {
+            self.kinds.entry(kind).or_insert(correction);
+        }
+        self
     }
 
     /// The number of runs that were learnt from.
@@ -299,18 +308,42 @@ impl Summary {
     }
 }
 
-/// A stage with all its ancestors, each once.
+/// Seconds that the stages of a plan took, each once, and what they would have taken had every cell been run on its own:
+/// what sharing has saved, once stages are measured. Cells with a stage that `seconds` doesn't know are left out.
+pub fn shared(plan: &Plan, seconds: impl Fn(&Stage) -> Option<f64>) -> (f64, f64) {
+    let by_id: BTreeMap<Fingerprint, &Stage> = plan.stages.iter().map(|stage| (stage.id, stage)).collect();
+    let known: BTreeMap<Fingerprint, f64> = plan.stages.iter().filter_map(|s| Some((s.id, seconds(s)?))).collect();
+    let costs: BTreeMap<Fingerprint, Seconds> = (known.iter())
+        .map(|(id, seconds)| (*id, Seconds { low: *seconds, middle: *seconds, high: *seconds }))
+        .collect();
+    let mut used = BTreeSet::new();
+    let mut one_by_one = 0.0;
+    for cell in &plan.cells {
+        let ids = ancestors(cell.score, &by_id);
+        if ids.iter().all(|id| known.contains_key(id)) {
+            one_by_one += behind(cell.score, &by_id, &costs).middle;
+            used.extend(ids);
+        }
+    }
+    (used.iter().filter_map(|id| known.get(id)).sum(), one_by_one)
+}
+
+/// What a stage costs with all its ancestors, each once.
 fn behind(id: Fingerprint, stages: &BTreeMap<Fingerprint, &Stage>, costs: &BTreeMap<Fingerprint, Seconds>) -> Seconds {
+    let all = ancestors(id, stages);
+    all.iter().fold(Seconds::default(), |total, id| total.add(costs.get(id).copied().unwrap_or_default()))
+}
+
+/// A stage and all its ancestors.
+fn ancestors(id: Fingerprint, stages: &BTreeMap<Fingerprint, &Stage>) -> BTreeSet<Fingerprint> {
     let mut open = vec![id];
-    let mut seen = std::collections::BTreeSet::from([id]);
-    let mut total = Seconds::default();
+    let mut seen = BTreeSet::from([id]);
     while let Some(id) = open.pop() {
-        total = total.add(costs.get(&id).copied().unwrap_or_default());
         for parent in stages.get(&id).map(|stage| stage.parents.as_slice()).unwrap_or_default() {
             if seen.insert(*parent) {
                 open.push(*parent);
             }
         }
     }
-    total
+    seen
 }

@@ -17,8 +17,13 @@ pub struct Difference {
 
 /// The leaves in which two stages' identities differ, by path.
 pub fn differences(left: &StageKind, right: &StageKind) -> Vec<Difference> {
+    value_differences(&left.identity(), &right.identity())
+}
+
+/// The leaves in which two values differ, by path: identities as manifests have them.
+pub fn value_differences(left: &Value, right: &Value) -> Vec<Difference> {
     let mut out = Vec::new();
-    compare("", Some(&left.identity()), Some(&right.identity()), &mut out);
+    compare("", Some(left), Some(right), &mut out);
     out
 }
 

@@ -1,7 +1,7 @@
 //! An experiment, read and resolved.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize as _;
 
@@ -22,6 +22,8 @@ pub struct Experiment {
     pub executor: Executor,
     /// Real, or the tiny rehearsal that [`Experiment::smoke`] makes.
     pub space: Space,
+    /// Path and text of the file and of everything that it extends.
+    pub sources: Vec<(PathBuf, String)>,
 }
 
 impl Experiment {
@@ -172,7 +174,7 @@ fn resolve(name: String, file: &Combined, problems: &mut Vec<Problem>) -> Experi
         overridden.apply(&mut base);
     }
     let executor = Settings::deserialize(&base).unwrap_or_default().executor;
-    Experiment { name, question, arms, executor, space: Space::Real }
+    Experiment { name, question, arms, executor, space: Space::Real, sources: file.sources.clone() }
 }
 
 /// A file without arms has one, which is all of it.

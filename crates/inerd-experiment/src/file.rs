@@ -165,6 +165,8 @@ pub(crate) struct Combined {
     pub(crate) top: Block,
     pub(crate) arms: Vec<ArmText>,
     pub(crate) overrides: Vec<Assignment>,
+    /// Path and text of every file that was read.
+    pub(crate) sources: Vec<(PathBuf, String)>,
     pub(crate) problems: Vec<Problem>,
 }
 
@@ -208,6 +210,7 @@ impl Combined {
                 return;
             }
         };
+        self.sources.push((path.clone(), text.clone()));
         let source: Source = Arc::new(NamedSource::new(path.display().to_string(), text).with_language("TOML"));
         let mut reader = Reader::new(source.clone(), 0);
         let table = reader.parse(source.inner());

@@ -31,6 +31,16 @@ pub enum Backend {
     Cuda,
 }
 
+impl Backend {
+    /// The class's name in logs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+        }
+    }
+}
+
 /// Facts about a dataset. Sizes serve the prediction of cost; zeros mean "unknown".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dataset {

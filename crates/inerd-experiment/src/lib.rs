@@ -39,12 +39,12 @@ mod work;
 pub use arms::{Arm, Point};
 pub use canonical::canonical_json;
 pub use catalogue::known_model;
-pub use cost::{Calibration, Cost, KindSummary, Measured, Rates, Seconds, Summary};
+pub use cost::{Calibration, Cost, KindSummary, Measured, Rates, Seconds, Summary, shared};
 pub use decide::{
     Blocked, Case, Decision, EmptyStore, Failure, Parents, Retry, Skip, State, StoreView, Why, decide, decide_all,
 };
 pub use define::{Choice, Field, Kind, Names, Setting, Table};
-pub use difference::{Difference, differences};
+pub use difference::{Difference, differences, value_differences};
 pub use experiment::{Experiment, InvalidSeeds};
 pub use file::{Disk, Files, Question, Seeds};
 pub use fingerprint::{Fingerprint, InvalidFingerprint};

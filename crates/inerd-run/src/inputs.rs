@@ -1,12 +1,18 @@
 //! What a plan must know of datasets and models, read from cards and folders.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use inerd_corpus::{Card, Corpus};
-use inerd_experiment::{Backend, BaseModel, Dataset, Fingerprint, InputError, Inputs, SplitSize, Text, known_model};
+use inerd_experiment::{
+    Backend, BaseModel, Dataset, Fingerprint, InputError, InputRef, Inputs, SplitSize, Text, known_model,
+};
 use inerd_lm::Config;
 use inerd_text::Sentence;
+
+use crate::Error;
 
 /// Inputs as the disk has them.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +24,8 @@ pub struct FileInputs {
     /// Plain texts to pre-train on, `<name>.txt` or `<name>.txt.zst`.
     pub texts_dir: Option<PathBuf>,
     pub backend: Backend,
+    /// Inputs whose content was compared with the plan's.
+    pub compared: Arc<Mutex<BTreeSet<(String, String, Fingerprint)>>>,
 }
 
 impl FileInputs {
@@ -34,6 +42,31 @@ impl FileInputs {
     pub fn text_file(&self, name: &str) -> Option<PathBuf> {
         let dir = self.texts_dir.as_ref()?;
         ["txt", "txt.zst"].iter().map(|ending| dir.join(format!("{name}.{ending}"))).find(|path| path.is_file())
+    }
+
+    /// Whether an input still has the content that was planned with. A file that somebody changes while a sweep runs must
+    /// not end up under the old one's name. Each input is hashed once per process.
+    pub(crate) fn unchanged(&self, what: &str, planned: &InputRef) -> Result<(), Error> {
+        let key = (what.to_owned(), planned.name.clone(), planned.fingerprint);
+        let known = || self.compared.lock().unwrap_or_else(PoisonError::into_inner);
+        if known().contains(&key) {
+            return Ok(());
+        }
+        let now = match what {
+            "dataset" => {
+                let card = Card::find(&planned.name, None)?;
+                Fingerprint::from_bytes(inerd_corpus::fingerprint(&card, self.data_dir.as_deref())?)
+            }
+            "model" => {
+                self.model(&planned.name).map_err(|e| Error::Unsupported(format!("{e}: {}", e.help)))?.fingerprint
+            }
+            _ => self.corpus(&planned.name).map_err(|e| Error::Unsupported(format!("{e}: {}", e.help)))?.fingerprint,
+        };
+        if now != planned.fingerprint {
+            return Err(Error::InputChanged { what: what.to_owned(), name: planned.name.clone() });
+        }
+        known().insert(key);
+        Ok(())
     }
 
     /// How to get an input that isn't at hand, as a plan calls it (`dataset wnut17`); `None` where it is.

@@ -1,20 +1,19 @@
-//! Walks a plan: every stage that is needed and not there yet is worked, in order.
+//! What a run needs and gives, whichever executor works the plan.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
-use inerd_experiment::{Decision, Fingerprint, Plan, Retry, Skip, Stage, State, StoreView, decide_all};
+use inerd_experiment::{Calibration, Fingerprint, Plan, Stage};
+use serde::{Deserialize, Serialize};
 
-use crate::event::{Event, EventLog};
+use crate::event::Event;
+use crate::executor::local;
 use crate::inputs::FileInputs;
-use crate::provenance::Provenance;
-use crate::stages;
 use crate::store::Store;
-use crate::{Error, FailureClass};
+use crate::worker::{Outcome, Patience, StageWork};
+use crate::{Error, stages};
 
 /// What stages work with.
 #[derive(Debug, Clone)]
@@ -28,40 +27,54 @@ pub struct Context {
     pub stop: Arc<AtomicBool>,
 }
 
-/// Progress of the stage at work.
-#[derive(Debug, Clone, PartialEq)]
+/// Progress of a stage at work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Work {
     /// "step", "sentence", …
-    pub what: &'static str,
+    pub what: String,
     pub done: usize,
     pub total: usize,
     /// Loss, score, …
     pub message: String,
 }
 
-/// Who looks on.
-pub trait Observer {
-    fn event(&mut self, event: &Event);
-    fn work(&mut self, work: &Work);
+/// Who looks on. Several workers tell at the same time.
+pub trait Observer: Sync {
+    fn event(&self, event: &Event);
+    fn work(&self, stage: &Stage, work: &Work);
 }
 
+/// Nobody looks on.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Options {
-    /// Stop at the first failure instead of working everything that doesn't depend on it.
-    pub fail_fast: bool,
+pub struct Unobserved;
+
+impl Observer for Unobserved {
+    fn event(&self, _: &Event) {}
+    fn work(&self, _: &Stage, _: &Work) {}
 }
 
-/// How one stage ended.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    Done,
-    Skipped,
-    Failed {
-        class: FailureClass,
-        message: String,
-    },
-    /// It could not start: an input or a parent is missing.
-    Blocked(String),
+/// Which stages are asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Asked {
+    /// Every score.
+    #[default]
+    Everything,
+    /// These, and what they need.
+    Only(Vec<Fingerprint>),
+    /// Those that failed before, and the scores that wait for them.
+    Failed,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Begin no further stage after the first failure, instead of working everything that doesn't depend on it.
+    pub fail_fast: bool,
+    pub asked: Asked,
+    /// Devices that work at the same time, each with its name: one worker each. The context's own where it is empty.
+    pub devices: Vec<(Device, String)>,
+    /// What predictions rest on.
+    pub calibration: Calibration,
+    pub patience: Patience,
 }
 
 /// How a run ended.
@@ -72,123 +85,40 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Adds what came of a later round. What an earlier one has done stays done, though the later one finds it there.
+    pub fn add(&mut self, later: Self) {
+        for (id, outcome) in later.outcomes {
+            if outcome != Outcome::Skipped || self.outcomes.get(&id) != Some(&Outcome::Done) {
+                self.outcomes.insert(id, outcome);
+            }
+        }
+        self.interrupted |= later.interrupted;
+    }
+
     pub fn count(&self, of: impl Fn(&Outcome) -> bool) -> usize {
         self.outcomes.values().filter(|o| of(o)).count()
     }
 
+    /// Stages that were asked for and can't be had, whatever the reason.
     pub fn failed(&self) -> usize {
-        self.count(|o| matches!(o, Outcome::Failed { .. } | Outcome::Blocked(_)))
+        self.count(|o| matches!(o, Outcome::Failed { .. } | Outcome::Blocked(_) | Outcome::Damaged(_)))
     }
 }
 
-impl StoreView for Store {
-    fn state(&self, id: Fingerprint) -> State {
-        if self.contains(id) {
-            return if self.get(id).is_ok() { State::Published } else { State::Corrupt };
-        }
-        if self.has_checkpoint(id) { State::Interrupted { checkpoint: true } } else { State::Absent }
-    }
-}
-
-/// Works the stages of `plan` that are needed and not in the store.
+/// Works the stages of `plan` that are needed and not in the store, on this machine.
 ///
 /// A failed stage does not stop those that don't depend on it. The store's errors end the run: nothing else would work.
-pub fn run(plan: &Plan, context: &Context, options: Options, observer: &mut dyn Observer) -> Result<Summary, Error> {
-    let runs = context.store.root().join("runs");
-    let mut log = EventLog::create(&runs).map_err(Error::store(&runs))?;
-    let mut tell = |event: Event, observer: &mut dyn Observer| -> Result<(), Error> {
-        log.write(&event).map_err(Error::store(&runs))?;
-        observer.event(&event);
-        Ok(())
-    };
-    tell(
-        Event::RunStarted {
-            experiment: plan.experiment.clone(),
-            plan: plan.fingerprint(),
-            stages: plan.stages.len(),
-            command: std::env::args().collect(),
-        },
-        observer,
-    )?;
-    let mut summary = Summary::default();
-    let decisions = decide_all(plan, &context.store, Retry::All, &Plan::is_score);
-    for (stage, decision) in plan.stages.iter().zip(decisions) {
-        let outcome = match decision {
-            Decision::Skip(skip) => {
-                tell(Event::StageSkipped { stage: stage.id, done: skip == Skip::Done }, observer)?;
-                Outcome::Skipped
-            }
-            Decision::Blocked(_) | Decision::Wait => Outcome::Blocked(blocked(stage, decision, context)),
-            Decision::Run(_) | Decision::Resume(_) => match unavailable(stage, &summary) {
-                Some(parent) => Outcome::Blocked(format!("{parent} is not there")),
-                None => {
-                    tell(Event::StageStarted { stage: stage.id, label: stage.label.clone() }, observer)?;
-                    let start = Instant::now();
-                    match work(stage, context, observer) {
-                        Ok(()) => {
-                            let seconds = start.elapsed().as_secs_f64();
-                            let label = stage.label.clone();
-                            tell(Event::StageFinished { stage: stage.id, label, seconds }, observer)?;
-                            Outcome::Done
-                        }
-                        Err(Error::Interrupted) => {
-                            tell(Event::StageInterrupted { stage: stage.id }, observer)?;
-                            summary.interrupted = true;
-                            break;
-                        }
-                        Err(error @ (Error::Store { .. } | Error::Corrupt { .. })) => return Err(error),
-                        Err(error) => Outcome::Failed { class: error.class(), message: error.to_string() },
-                    }
-                }
-            },
-        };
-        let trouble = match &outcome {
-            Outcome::Failed { class, message } => Some((class.name(), message.clone())),
-            Outcome::Blocked(message) => Some(("blocked", message.clone())),
-            Outcome::Done | Outcome::Skipped => None,
-        };
-        if let Some((class, message)) = trouble {
-            let (stage, label, class) = (stage.id, stage.label.clone(), class.to_owned());
-            tell(Event::StageFailed { stage, label, class, message }, observer)?;
-        }
-        let failed = matches!(outcome, Outcome::Failed { .. } | Outcome::Blocked(_));
-        summary.outcomes.insert(stage.id, outcome);
-        if failed && options.fail_fast {
-            break;
-        }
-        if context.stop.load(Ordering::Relaxed) {
-            summary.interrupted = true;
-            break;
-        }
-    }
-    let done = summary.count(|o| *o == Outcome::Done);
-    let skipped = summary.count(|o| *o == Outcome::Skipped);
-    tell(Event::RunFinished { done, skipped, failed: summary.failed() }, observer)?;
-    Ok(summary)
+pub fn run(plan: &Plan, context: &Context, options: &Options, observer: &dyn Observer) -> Result<Summary, Error> {
+    run_with(plan, context, options, observer, &stages::work)
 }
 
-/// The first parent that failed in this run.
-fn unavailable(stage: &Stage, summary: &Summary) -> Option<String> {
-    let failed =
-        |id: &&Fingerprint| matches!(summary.outcomes.get(id), Some(Outcome::Failed { .. } | Outcome::Blocked(_)));
-    stage.parents.iter().find(failed).map(|id| format!("stage {}", id.short()))
-}
-
-fn blocked(stage: &Stage, decision: Decision, context: &Context) -> String {
-    let how = stage.missing.iter().find_map(|missing| context.inputs.missing(missing));
-    how.unwrap_or_else(|| format!("{decision}: {}", stage.missing.join(", ")))
-}
-
-/// Works one stage and publishes its artefact.
-fn work(stage: &Stage, context: &Context, observer: &mut dyn Observer) -> Result<(), Error> {
-    let start = Instant::now();
-    let staging = context.store.begin(stage.id)?;
-    let mut job = stages::Job { stage, context, dir: PathBuf::from(staging.dir()), observer, facts: BTreeMap::new() };
-    stages::work(&mut job)?;
-    let mut facts = job.facts;
-    facts.insert("seconds".to_owned(), start.elapsed().as_secs_f64());
-    let identity = stage.kind.identity();
-    let provenance = Provenance::here(&context.device_name);
-    context.store.publish(staging, identity, stage.parents.clone(), provenance, facts)?;
-    Ok(())
+/// [`run`] with other work than that of the real stages.
+pub fn run_with(
+    plan: &Plan,
+    context: &Context,
+    options: &Options,
+    observer: &dyn Observer,
+    work: &StageWork<'_>,
+) -> Result<Summary, Error> {
+    local::run(plan, context, options, observer, work)
 }

@@ -6,7 +6,12 @@
 //!   objects/ab/abcd…/         an artefact: its files and MANIFEST.json
 //!   staging/…                 artefacts being written; whatever is here after a crash is rubbish
 //!   checkpoints/abcd…/        the state of a training that isn't finished
-//!   runs/<time>-<pid>.jsonl   what each run did, one event a line
+//!   claims/abcd….json         who works on a stage now
+//!   failures/abcd….json       how a stage failed the last time
+//!   damaged/…                 artefacts that were not what their manifests say
+//!   plans/abcd….json          the plan of each run, as it was frozen before the run
+//!   differences/abcd….patch   uncommitted changes of the code that artefacts were made with
+//!   runs/<time>-….jsonl       what each run did, one event a line
 //! ```
 
 use std::collections::BTreeMap;
@@ -14,16 +19,20 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use inerd_experiment::Fingerprint;
+use inerd_experiment::{Fingerprint, Plan, State, StoreView};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::claim::Holder;
+use crate::failure::replace;
 use crate::provenance::Provenance;
 
 /// The layout of `MANIFEST.json`.
 const FORMAT: u32 = 1;
-const MANIFEST: &str = "MANIFEST.json";
+pub(crate) const MANIFEST: &str = "MANIFEST.json";
 
 /// What an artefact consists of and where it came from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,6 +48,9 @@ pub struct Manifest {
     pub provenance: Provenance,
     /// Facts about the stage's work (seconds, steps, tokens), by name.
     pub facts: BTreeMap<String, f64>,
+    /// Files that a bundle left out: weights, mostly. They are not missed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<String, FileEntry>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +63,17 @@ pub struct FileEntry {
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
+    /// How long a worker on another machine may be silent.
+    lease: Duration,
+    /// The last beat of such workers, and when it was seen first.
+    seen: Arc<Mutex<BTreeMap<Fingerprint, (Holder, Instant)>>>,
+    /// Artefacts whose hashes this process has compared.
+    verified: Arc<Mutex<std::collections::BTreeSet<Fingerprint>>>,
 }
+
+/// The folders of a store.
+const FOLDERS: [&str; 9] =
+    ["objects", "staging", "checkpoints", "claims", "failures", "damaged", "plans", "differences", "runs"];
 
 /// A published artefact.
 #[derive(Debug, Clone)]
@@ -70,18 +92,38 @@ pub struct Staging {
 impl Store {
     /// Opens a store, creating its folders where needed.
     pub fn open(root: &Path) -> Result<Self, Error> {
-        for folder in ["objects", "staging", "checkpoints", "runs"] {
+        for folder in FOLDERS {
             let path = root.join(folder);
             fs::create_dir_all(&path).map_err(Error::store(&path))?;
         }
-        Ok(Self { root: root.to_owned() })
+        Ok(Self::at(root))
+    }
+
+    /// A store to read from, which nothing is written to: it may be on a read-only disk, or not be there at all.
+    pub fn at(root: &Path) -> Self {
+        Self { root: root.to_owned(), lease: Self::DEFAULT_LEASE, seen: Arc::default(), verified: Arc::default() }
+    }
+
+    /// The same store with another patience for workers on other machines.
+    #[must_use]
+    pub fn with_lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    pub(crate) fn lease(&self) -> Duration {
+        self.lease
+    }
+
+    pub(crate) fn seen(&self) -> &Mutex<BTreeMap<Fingerprint, (Holder, Instant)>> {
+        &self.seen
     }
 
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    fn object(&self, fingerprint: Fingerprint) -> PathBuf {
+    pub(crate) fn object(&self, fingerprint: Fingerprint) -> PathBuf {
         let name = fingerprint.to_string();
         self.root.join("objects").join(&name[..2]).join(name)
     }
@@ -96,6 +138,62 @@ impl Store {
         self.object(fingerprint).join(MANIFEST).is_file()
     }
 
+    /// Whether the artefact is there and its files have the sizes that they should have.
+    pub fn is_whole(&self, fingerprint: Fingerprint) -> bool {
+        self.contains(fingerprint) && self.get(fingerprint).is_ok()
+    }
+
+    /// Compares the hashes of an artefact, once per process: before something reads it.
+    pub fn check(&self, fingerprint: Fingerprint) -> Result<(), Error> {
+        let known = || self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        if known().contains(&fingerprint) && self.contains(fingerprint) {
+            return Ok(());
+        }
+        if !self.contains(fingerprint) {
+            let (path, reason) = (self.object(fingerprint), "it is gone".to_owned());
+            return Err(Error::Corrupt { fingerprint: Some(fingerprint), path, reason });
+        }
+        self.get(fingerprint)?.verify()?;
+        known().insert(fingerprint);
+        Ok(())
+    }
+
+    /// Compares the hashes of everything; gives what is damaged.
+    pub fn verify(&self) -> Result<Vec<Error>, Error> {
+        let checked = self.artefacts()?.into_iter().map(|id| self.get(id).and_then(|artefact| artefact.verify()));
+        Ok(checked.filter_map(Result::err).collect())
+    }
+
+    /// Makes room for a damaged artefact's successor. Nothing is deleted: what was there lies in `damaged/`.
+    pub(crate) fn put_aside(&self, fingerprint: Fingerprint) -> Result<(), Error> {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner).remove(&fingerprint);
+        // Another worker may have made it anew meanwhile.
+        if self.check(fingerprint).is_ok() {
+            return Ok(());
+        }
+        let object = self.object(fingerprint);
+        // The time tells several ruins of one artefact apart, for people.
+        let target = self.root.join("damaged").join(format!("{fingerprint}.{}", crate::clock::now_ms()));
+        match fs::rename(&object, target) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::store(&object)(e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes a plan down before it is worked: `plans/<fingerprint>.json`. Gives the file's path.
+    pub fn freeze(&self, plan: &Plan) -> Result<PathBuf, Error> {
+        let path = self.plan_file(plan.fingerprint());
+        if !path.is_file() {
+            replace(&path, plan.to_json().as_bytes()).map_err(Error::store(&path))?;
+        }
+        Ok(path)
+    }
+
+    /// Where the plan of that fingerprint lies, once it is frozen.
+    pub fn plan_file(&self, fingerprint: Fingerprint) -> PathBuf {
+        self.root.join("plans").join(format!("{fingerprint}.json"))
+    }
+
     /// Whether an unfinished training left a checkpoint.
     pub fn has_checkpoint(&self, fingerprint: Fingerprint) -> bool {
         let whole =
@@ -108,7 +206,7 @@ impl Store {
         let dir = self.object(fingerprint);
         let path = dir.join(MANIFEST);
         let text = fs::read(&path).map_err(Error::store(&path))?;
-        let corrupt = |reason: String| Error::Corrupt { path: dir.clone(), reason };
+        let corrupt = |reason| Error::Corrupt { fingerprint: Some(fingerprint), path: dir.clone(), reason };
         let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| corrupt(format!("{MANIFEST}: {e}")))?;
         if manifest.format != FORMAT {
             return Err(corrupt(format!("{MANIFEST} has format {}, this version reads {FORMAT}", manifest.format)));
@@ -124,13 +222,18 @@ impl Store {
 
     /// Begins an artefact: an empty folder to write into.
     pub fn begin(&self, fingerprint: Fingerprint) -> Result<Staging, Error> {
-        // Host-wide unique: the process id, a counter within the process, and the time for a process id used again.
         static ATTEMPT: AtomicU64 = AtomicU64::new(0);
-        let attempt = ATTEMPT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}.{}.{attempt}.{}", fingerprint.short(), std::process::id(), crate::clock::now_ms());
-        let dir = self.root.join("staging").join(name);
-        fs::create_dir_all(&dir).map_err(Error::store(&dir))?;
-        Ok(Staging { dir, fingerprint })
+        loop {
+            // Unique within the machine; a process id that is used again meets a folder that is there and goes on.
+            let attempt = ATTEMPT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("{}.{}.{}.{attempt}", fingerprint.short(), crate::host::name(), std::process::id());
+            let dir = self.root.join("staging").join(name);
+            match fs::create_dir(&dir) {
+                Ok(()) => return Ok(Staging { dir, fingerprint }),
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(Error::store(&dir)(e)),
+            }
+        }
     }
 
     /// Publishes what was written. Where another attempt was faster its artefact stays and ours is dropped: attempts
@@ -146,7 +249,8 @@ impl Store {
         let fingerprint = staging.fingerprint;
         let mut files = BTreeMap::new();
         describe(&staging.dir, &staging.dir, &mut files)?;
-        let manifest = Manifest { format: FORMAT, fingerprint, stage, parents, files, provenance, facts };
+        let left_out = BTreeMap::new();
+        let manifest = Manifest { format: FORMAT, fingerprint, stage, parents, files, provenance, facts, left_out };
         let path = staging.dir.join(MANIFEST);
         let json = serde_json::to_vec_pretty(&manifest).map_err(|e| Error::store(&path)(e.into()))?;
         fs::write(&path, json).map_err(Error::store(&path))?;
@@ -169,11 +273,17 @@ impl Store {
             }
             Err(source) => return Err(Error::store(&target)(source)),
         }
-        let checkpoints = self.checkpoints(fingerprint);
-        if checkpoints.exists() {
-            fs::remove_dir_all(&checkpoints).map_err(Error::store(&checkpoints))?;
-        }
+        self.forget_checkpoints(fingerprint)?;
         self.get(fingerprint)
+    }
+
+    /// Removes the state of a training that is finished.
+    pub(crate) fn forget_checkpoints(&self, fingerprint: Fingerprint) -> Result<(), Error> {
+        let checkpoints = self.checkpoints(fingerprint);
+        match fs::remove_dir_all(&checkpoints) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::store(&checkpoints)(e)),
+            _ => Ok(()),
+        }
     }
 
     /// All artefacts, in the order of their fingerprints.
@@ -220,26 +330,47 @@ impl Artefact {
             let found = hash(&path)?;
             if found.blake3 != entry.blake3 {
                 let reason = format!("`{name}` has hash {} instead of {}", found.blake3, entry.blake3);
-                return Err(Error::Corrupt { path: self.dir.clone(), reason });
+                let fingerprint = Some(self.manifest.fingerprint);
+                return Err(Error::Corrupt { fingerprint, path: self.dir.clone(), reason });
             }
         }
         Ok(())
+    }
+
+    fn corrupt(&self, name: &str, reason: &dyn std::fmt::Display) -> Error {
+        let (fingerprint, path) = (Some(self.manifest.fingerprint), self.dir.clone());
+        Error::Corrupt { fingerprint, path, reason: format!("`{name}`: {reason}") }
     }
 
     /// Reads a JSON file of the artefact.
     pub fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
         let path = self.path(name);
         let bytes = fs::read(&path).map_err(Error::store(&path))?;
-        serde_json::from_slice(&bytes)
-            .map_err(|e| Error::Corrupt { path: self.dir.clone(), reason: format!("`{name}`: {e}") })
+        serde_json::from_slice(&bytes).map_err(|e| self.corrupt(name, &e))
     }
 
     /// Reads a JSON-lines file of the artefact.
     pub fn json_lines<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Vec<T>, Error> {
         let path = self.path(name);
         let file = File::open(&path).map_err(Error::store(&path))?;
-        inerd_text::read_json_lines(io::BufReader::new(file))
-            .map_err(|e| Error::Corrupt { path: self.dir.clone(), reason: format!("`{name}`: {e}") })
+        inerd_text::read_json_lines(io::BufReader::new(file)).map_err(|e| self.corrupt(name, &e))
+    }
+}
+
+impl StoreView for Store {
+    fn state(&self, id: Fingerprint) -> State {
+        if self.contains(id) {
+            return if self.get(id).is_ok() { State::Published } else { State::Corrupt };
+        }
+        if self.holder(id).is_some() {
+            return State::Running;
+        }
+        let checkpoint = self.has_checkpoint(id);
+        match self.failure(id) {
+            Some(failure) => State::Failed { class: failure.class, checkpoint },
+            None if checkpoint || self.was_abandoned(id) => State::Interrupted { checkpoint },
+            None => State::Absent,
+        }
     }
 }
 

@@ -65,11 +65,12 @@ impl Checkpoints {
         let json = serde_json::to_vec_pretty(&state).map_err(|e| failed(&partial)(e.into()))?;
         fs::write(partial.join("state.json"), json).map_err(failed(&partial))?;
         let older = self.finished();
-        let target = self.dir.join(format!("step-{:08}", state.step));
-        if target.exists() {
-            fs::remove_dir_all(&target).map_err(failed(&target))?;
+        // An epoch's end is saved at the step that was saved already: under a name of its own, for a checkpoint that were
+        // replaced would be missing, or half there, in between.
+        let target = self.dir.join(format!("step-{:08}-{:04}", state.step, state.epoch));
+        if !target.exists() {
+            fs::rename(&partial, &target).map_err(failed(&target))?;
         }
-        fs::rename(&partial, &target).map_err(failed(&target))?;
         let best = state.best.map(|(_, epoch)| self.best(epoch));
         let forgotten = self.named("best-").into_iter().filter(|path| Some(path) != best.as_ref());
         for old in older.into_iter().filter(|old| *old != target).chain(forgotten) {

@@ -153,7 +153,12 @@ mod tests {
                 allowed: Some(vec![vec![0, 30, 31], vec![3, 4, 9], vec![0]]),
                 spans: vec![span(0, 1, 2), span(1, 1, 1), span(0, 2, 0)],
             },
-            Example { ids: vec![5, 12, 0], response: 2, allowed: Some(vec![vec![0, 30, 31]]), spans: vec![span(0, 0, 0)] },
+            Example {
+                ids: vec![5, 12, 0],
+                response: 2,
+                allowed: Some(vec![vec![0, 30, 31]]),
+                spans: vec![span(0, 0, 0)],
+            },
             Example { ids: vec![7, 8, 12, 0], response: 3, allowed: Some(vec![vec![0]]), spans: Vec::new() },
         ]
     }
@@ -300,8 +305,7 @@ mod tests {
         let decoders = [model(1).decoder, model(2).decoder];
         let settings = Settings { pl_marker: None, ..settings(Loss::Response) };
         let (together, _, sums) = of_batch(&decoders, &settings, 0.0, 3);
-        let alone: f64 =
-            decoders.iter().map(|copy| of_batch(std::slice::from_ref(copy), &settings, 0.0, 3).0).sum();
+        let alone: f64 = decoders.iter().map(|copy| of_batch(std::slice::from_ref(copy), &settings, 0.0, 3).0).sum();
         assert!((together - alone / 2.0).abs() < 1e-5 * together);
         assert!(sums.divergence > 0.0, "the divergence is told all the same");
     }

@@ -184,9 +184,8 @@ impl<'a> Run<'a> {
     /// An example with those of its candidate spans that this epoch trains on.
     fn drawn(&self, example: usize) -> (&'a Example, Vec<Labelled>) {
         let drawn = &self.examples[example];
-        let draw = |pl_marker: &crate::PlMarker| {
-            pl_marker.drawn(&drawn.spans, self.settings.seed, self.state.epoch, example)
-        };
+        let draw =
+            |pl_marker: &crate::PlMarker| pl_marker.drawn(&drawn.spans, self.settings.seed, self.state.epoch, example);
         (drawn, self.settings.pl_marker.as_ref().map(draw).unwrap_or_default())
     }
 

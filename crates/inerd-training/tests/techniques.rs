@@ -92,9 +92,12 @@ fn the_weight_of_the_agreement_is_zero_in_the_warm_up() {
 
 /// Texts of different lengths with spans all over them.
 fn texts() -> (Vec<Vec<u32>>, Vec<Vec<Candidate>>) {
-    let ids: Vec<Vec<u32>> = [7usize, 1, 12, 4].iter().zip(1..).map(|(&n, k)| (0..n as u32).map(|i| 1 + (i * k) % 29).collect()).collect();
+    let ids: Vec<Vec<u32>> =
+        [7usize, 1, 12, 4].iter().zip(1..).map(|(&n, k)| (0..n as u32).map(|i| 1 + (i * k) % 29).collect()).collect();
     let spans = |ids: &Vec<u32>| {
-        (0..ids.len()).flat_map(|first| (first..ids.len().min(first + 3)).map(move |last| Candidate { first, last })).collect()
+        (0..ids.len())
+            .flat_map(|first| (first..ids.len().min(first + 3)).map(move |last| Candidate { first, last }))
+            .collect()
     };
     let spans = ids.iter().map(spans).collect();
     (ids, spans)
@@ -110,13 +113,12 @@ fn many_pairs_in_one_pass_give_the_logits_of_one_pair_at_a_time() {
     let (ids, spans) = texts();
     let markers = markers(256);
     let packed = values(span_logits(&model.decoder, &markers, &marked(&ids, &spans), &device));
-    let one_by_one = marked(&ids, &spans).iter().flat_map(|text| {
+    let one_by_one = marked(&ids, &spans).into_iter().flat_map(|text| {
         let single = |span: &Candidate| Marked { text: text.text, spans: vec![*span] };
         text.spans.iter().map(single).collect::<Vec<_>>()
     });
-    let alone: Vec<f64> = one_by_one
-        .flat_map(|pair| values(span_logits(&model.decoder, &markers, &[pair], &device)))
-        .collect();
+    let alone: Vec<f64> =
+        one_by_one.flat_map(|pair| values(span_logits(&model.decoder, &markers, &[pair], &device))).collect();
     assert_eq!(packed.len(), alone.len());
     let spread = alone.iter().copied().fold(0.0, f64::max) - alone.iter().copied().fold(0.0, f64::min);
     assert!(spread > 1.0, "a model that says the same everywhere would pass");

@@ -129,7 +129,38 @@ pub(crate) fn start_logging() {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
 }
 
+/// Milliseconds since 1970 as a date and time, UTC: `2026-11-24 13:05:09`.
+///
+/// Days to a date: Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
+pub(crate) fn when(time_ms: u64) -> String {
+    let (days, seconds) = (time_ms / 86_400_000, time_ms / 1000 % 86_400);
+    let z = days + 719_468;
+    let (era, day_of_era) = (z / 146_097, z % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    // Months from March on.
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
+}
+
 /// A line said on stderr from within a progress display.
 pub(crate) fn line(text: &str) {
     eprintln!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::when;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        assert_eq!(when(0), "1970-01-01 00:00:00");
+        assert_eq!(when(951_782_400_000), "2000-02-29 00:00:00");
+        assert_eq!(when(1_795_651_199_000), "2026-11-25 23:59:59");
+        assert_eq!(when(4_107_542_400_000), "2100-03-01 00:00:00");
+    }
 }

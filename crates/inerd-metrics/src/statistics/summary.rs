@@ -2,6 +2,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use statrs::distribution::ContinuousCDF;
+
+use super::bootstrap::student;
 use super::moments;
 
 /// Mean ± sample deviation over independent repetitions.
@@ -31,6 +34,13 @@ impl Summary {
             max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
         })
     }
+
+    /// Half of Student's interval for the mean: `t(confidence, n - 1) · deviation / √n`; `None` without a deviation.
+    pub fn half_width(&self, confidence: f64) -> Option<f64> {
+        let deviation = self.deviation?;
+        let t = student(self.n as f64 - 1.0).inverse_cdf(f64::midpoint(1.0, confidence));
+        Some(t * deviation / (self.n as f64).sqrt())
+    }
 }
 
 /// `61.0 ± 1.0 (n = 3)`; one decimal unless the format asks for another precision.
@@ -54,6 +64,14 @@ mod tests {
         let summary = Summary::new(&[60.0, 61.0, 62.0]).unwrap();
         assert_eq!(summary.to_string(), "61.0 ± 1.0 (n = 3)");
         assert_eq!((summary.mean, summary.deviation), (61.0, Some(1.0)));
+    }
+
+    #[test]
+    fn the_interval_is_that_of_students_table() {
+        // t(0.975, 2) = 4.302653, from the table.
+        let half = Summary::new(&[60.0, 61.0, 62.0]).unwrap().half_width(0.95).unwrap();
+        assert!((half - 4.302_653 / 3f64.sqrt()).abs() < 1e-5, "{half}");
+        assert_eq!(Summary::new(&[60.0, 62.0]).unwrap().half_width(0.95), None);
     }
 
     #[test]

@@ -116,6 +116,7 @@ fn chosen(subset: &Subset, seed: u64) -> inerd_corpus::Subset {
 fn load(job: &Job<'_>, datasets: &[InputRef], valid_fraction: f64) -> Result<Vec<Corpus>, Error> {
     let mut corpora = Vec::with_capacity(datasets.len());
     for dataset in datasets {
+        job.context.inputs.unchanged("dataset", dataset)?;
         let card = Card::find(&dataset.name, None)?;
         let mut corpus = inerd_corpus::load(&card, job.context.inputs.data_dir.as_deref())?;
         if corpus.valid.is_empty() {

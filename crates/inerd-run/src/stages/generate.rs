@@ -15,7 +15,7 @@ use super::answer::{self, Alternatives, Answering};
 use super::corpus::SCHEMA;
 use super::spans::{Action, Judge, markers};
 use super::tokenizer::TOKENIZER;
-use super::train::MODEL;
+use super::train::{MODEL, initial};
 use crate::vocabulary::Vocabulary;
 use crate::{Context, Error};
 
@@ -45,7 +45,8 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &GenerateStage) -> Result<(), Error
         schemas.push(job.parent(*training)?.json(SCHEMA)?);
     }
     let tokenizer = tokenizer(job.context, &stage.tokenizer)?;
-    let model = load_model(job.context, &stage.weights)?;
+    // Without a training there are the weights that it would have begun with.
+    let model = initial(job, &stage.weights, &stage.model, &tokenizer)?;
     model.check_tokenizer(&tokenizer)?;
     let codec = codec(&tokenizer, &stage.format, Schema::union(&schemas))?;
     let answering = Answering {
@@ -65,7 +66,7 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &GenerateStage) -> Result<(), Error
         },
         max_new_tokens: settings.max_new_tokens,
         gold_length: settings.gold_length.then_some(GOLD_LENGTH),
-        batch: settings.batch,
+        batch: job.at_once(settings.batch),
     };
     let (context, total) = (job.context, sentences.len());
     let mut progress = |done| job.progress("sentence", done, total, "generating".to_owned());
@@ -77,8 +78,7 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &GenerateStage) -> Result<(), Error
         let judge = Judge { model: &model, codec: &codec, markers, settings, cued: stage.format.dataset_cue };
         let mut progress = |done| job.progress("sentence", done, total, "judging spans".to_owned());
         let verdicts = judge.judge(&sentences, &mut generations, context, &mut progress)?;
-        for (name, action) in
-            [("vetoed", Action::Vetoed), ("retyped", Action::Retyped), ("proposed", Action::Proposed)]
+        for (name, action) in [("vetoed", Action::Vetoed), ("retyped", Action::Retyped), ("proposed", Action::Proposed)]
         {
             let count = verdicts.iter().flat_map(|v| &v.verdicts).filter(|v| v.action == action).count();
             job.fact(name, count as f64);
@@ -159,6 +159,7 @@ pub(crate) fn tokenizer(context: &Context, tokenizer: &TokenizerRef) -> Result<A
         TokenizerRef::Stage(id) => (context.store.get(*id)?.path(TOKENIZER), None),
         TokenizerRef::File(file) => (PathBuf::from(&file.name), None),
         TokenizerRef::Model(model) => {
+            context.inputs.unchanged("model", model)?;
             let dir = context.inputs.model_dir(&model.name);
             (dir.join(TOKENIZER), inerd_lm::Config::read(&dir.join("config.json"))?.eos_token())
         }
@@ -170,7 +171,10 @@ pub(crate) fn tokenizer(context: &Context, tokenizer: &TokenizerRef) -> Result<A
 pub(crate) fn load_model(context: &Context, weights: &Weights) -> Result<LanguageModel, Error> {
     let dir = match weights {
         Weights::Stage(id) => context.store.get(*id)?.path(MODEL),
-        Weights::Model(model) => context.inputs.model_dir(&model.name),
+        Weights::Model(model) => {
+            context.inputs.unchanged("model", model)?;
+            context.inputs.model_dir(&model.name)
+        }
         Weights::Random(_) => return Err(Error::Bug("random weights are made by a training stage".to_owned())),
     };
     Ok(LanguageModel::load(&dir, &context.device)?)

@@ -18,21 +18,30 @@ use inerd_experiment::{Fingerprint, Stage, StageKind};
 use serde::Serialize;
 
 use crate::Error;
-use crate::run::{Context, Observer, Work};
+use crate::run::{Context, Work};
 use crate::store::Artefact;
 
 /// One stage at work.
-pub(crate) struct Job<'a> {
-    pub(crate) stage: &'a Stage,
-    pub(crate) context: &'a Context,
-    /// The staging folder.
-    pub(crate) dir: PathBuf,
-    pub(crate) observer: &'a mut dyn Observer,
+pub struct Job<'a> {
+    pub stage: &'a Stage,
+    pub context: &'a Context,
+    /// The staging folder: what is written here becomes the artefact.
+    pub dir: PathBuf,
+    pub(crate) told: &'a dyn Fn(&Work),
+    /// How often memory ran out before.
+    pub(crate) halvings: u32,
     /// What the manifest tells about the work, by name.
     pub(crate) facts: BTreeMap<String, f64>,
 }
 
-pub(crate) fn work(job: &mut Job<'_>) -> Result<(), Error> {
+impl std::fmt::Debug for Job<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Job").field("stage", &self.stage.label).field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+/// The real work of every kind of stage.
+pub fn work(job: &mut Job<'_>) -> Result<(), Error> {
     match &job.stage.kind {
         StageKind::Tokenizer(stage) => tokenizer::work(job, stage),
         StageKind::Corpus(stage) => corpus::work(job, stage),
@@ -49,12 +58,18 @@ impl Job<'_> {
         self.context.store.get(id)
     }
 
-    pub(crate) fn fact(&mut self, name: &str, value: f64) {
+    pub fn fact(&mut self, name: &str, value: f64) {
         self.facts.insert(name.to_owned(), value);
     }
 
-    pub(crate) fn progress(&mut self, what: &'static str, done: usize, total: usize, message: String) {
-        self.observer.work(&Work { what, done, total, message });
+    pub fn progress(&self, what: &str, done: usize, total: usize, message: String) {
+        (self.told)(&Work { what: what.to_owned(), done, total, message });
+    }
+
+    /// How many sequences are in the model at once: what the settings say, halved for each time that memory ran out.
+    /// Training adds the gradients of the parts up, so that a step stays the same step.
+    pub fn at_once(&self, most: usize) -> usize {
+        (most >> self.halvings).max(1)
     }
 
     pub(crate) fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), Error> {

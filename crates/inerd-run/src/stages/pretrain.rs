@@ -31,6 +31,8 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &PretrainStage) -> Result<(), Error
 
     let (device, checkpoints) = (job.context.device.clone(), job.context.store.checkpoints(job.stage.id));
     fs::create_dir_all(&checkpoints).map_err(Error::store(&checkpoints))?;
+    let mut settings = settings(own, stage.seed);
+    settings.micro_batch = job.at_once(settings.micro_batch);
     let mut hooks = Watch {
         job,
         epochs: own.epochs,
@@ -38,7 +40,7 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &PretrainStage) -> Result<(), Error
         curve: Log::open(&checkpoints.join(CURVE))?,
         validation: Log::open(&checkpoints.join(VALIDATION))?,
     };
-    let trained = train(vec![model], &examples, &settings(own, stage.seed), &device, &checkpoints, &mut hooks)?;
+    let trained = train(vec![model], &examples, &settings, &device, &checkpoints, &mut hooks)?;
     let (model, steps) = match trained {
         Trained::Finished { model, steps, .. } => (model, steps),
         Trained::Interrupted { .. } => return Err(Error::Interrupted),
@@ -64,6 +66,7 @@ pub(crate) fn text(job: &Job<'_>, corpus: &InputRef) -> Result<String, Error> {
         let missing = format!("text {}", corpus.name);
         return Err(Error::Unsupported(job.context.inputs.missing(&missing).unwrap_or(missing)));
     };
+    job.context.inputs.unchanged("text", corpus)?;
     Ok(inerd_corpus::decode(&path, inerd_corpus::read_bytes(&path)?, "utf-8")?)
 }
 

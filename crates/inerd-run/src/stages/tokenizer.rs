@@ -13,6 +13,7 @@ pub(crate) const TOKENIZER: &str = "tokenizer.json";
 pub(crate) fn work(job: &mut Job<'_>, stage: &TokenizerStage) -> Result<(), Error> {
     let mut texts = Vec::new();
     for dataset in &stage.datasets {
+        job.context.inputs.unchanged("dataset", dataset)?;
         let card = Card::find(&dataset.name, None)?;
         let corpus = inerd_corpus::load(&card, job.context.inputs.data_dir.as_deref())?;
         texts.extend(corpus.train.into_iter().map(|s| s.text));

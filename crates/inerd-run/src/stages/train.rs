@@ -12,8 +12,7 @@ use inerd_lm::{Config, Gpt2Config, LanguageModel, Tokenizer, random};
 use inerd_metrics::score_spans;
 use inerd_text::{Schema, Sentence};
 use inerd_training::{
-    CoRegularization, Example, Flow, Hooks, Markers, PlMarker, Settings, Step, Trained, perturbed,
-    train,
+    CoRegularization, Example, Flow, Hooks, Markers, PlMarker, Settings, Step, Trained, perturbed, train,
 };
 use rand::Rng as _;
 
@@ -63,6 +62,7 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &TrainStage) -> Result<(), Error> {
     }
 
     let mut settings = settings(own, stage.seed);
+    settings.micro_batch = job.at_once(settings.micro_batch);
     if let Some(pl_marker) = &own.pl_marker {
         settings.pl_marker = Some(PlMarker {
             markers: markers(&tokenizer, pairs.codec, pl_marker)?,
@@ -253,7 +253,7 @@ fn allowed_along(codec: &Codec, sentence: &Sentence, answer: &[u32], rules: &Rul
         .collect()
 }
 
-fn settings(training: &Training, seed: u64) -> Settings {
+pub(crate) fn settings(training: &Training, seed: u64) -> Settings {
     Settings {
         epochs: training.epochs,
         max_steps: training.max_steps,
