@@ -95,7 +95,8 @@ fn step(
     (settings.batch, settings.micro_batch) = (batch, at_once);
     let store = Store::open(&std::env::temp_dir().join(format!("inerd-probe-{}", std::process::id())))?;
     let mut watch = Watch { start: None, tokens: 0, seconds: 0.0 };
-    let trained = train(vec![model], &examples, &settings, &context.device, &store.root().join("checkpoints"), &mut watch);
+    let trained =
+        train(vec![model], &examples, &settings, &context.device, &store.root().join("checkpoints"), &mut watch);
     // The folder is temporary in any case.
     let _ = std::fs::remove_dir_all(store.root());
     trained?;

