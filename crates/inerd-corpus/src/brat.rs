@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use inerd_text::{CharOffsets, Entity, Sentence, Span};
 use serde::{Deserialize, Serialize};
 
+use crate::reader::keep;
 use crate::report::{FileReport, Repair};
 use crate::{Error, Result, source};
 
@@ -16,30 +17,39 @@ use crate::{Error, Result, source};
 pub struct Brat {}
 
 impl Brat {
-    /// The text files under `path`, sorted, each followed by its annotation file.
+    /// The text files of the documents under `path`, sorted, each followed by its annotation file. In a folder a text
+    /// without annotations beside it (a README) is no document.
     pub(crate) fn members(path: &Path) -> Result<Vec<PathBuf>> {
-        let mut texts = Vec::new();
-        if path.is_dir() {
-            let wrap = |source| Error::Read { path: path.to_owned(), source };
-            for entry in fs::read_dir(path).map_err(wrap)? {
-                let file = entry.map_err(wrap)?.path();
-                if file.extension().is_some_and(|e| e == "txt") {
-                    texts.push(file);
-                }
-            }
-            texts.sort();
-        } else {
-            texts.push(path.to_owned());
+        if !path.is_dir() {
+            return Ok(vec![path.to_owned(), path.with_extension("ann")]);
         }
-        Ok(texts.into_iter().flat_map(|text| [text.clone(), text.with_extension("ann")]).collect())
+        let wrap = |source| Error::Read { path: path.to_owned(), source };
+        let mut annotations = Vec::new();
+        for entry in fs::read_dir(path).map_err(wrap)? {
+            let file = entry.map_err(wrap)?.path();
+            if file.extension().is_some_and(|e| e == "ann") {
+                annotations.push(file);
+            }
+        }
+        annotations.sort();
+        Ok(annotations.into_iter().flat_map(|file| [file.with_extension("txt"), file]).collect())
     }
 
     pub(crate) fn read_all(path: &Path, encoding: &str, report: &mut FileReport) -> Result<Vec<Sentence>> {
         let read = |file: &Path| source::decode(file, source::read_bytes(file)?, encoding);
         let mut sentences = Vec::new();
-        for pair in Self::members(path)?.chunks(2) {
+        let members = Self::members(path)?;
+        for pair in members.chunks(2) {
             let [text, annotations] = pair else { continue };
-            sentences.extend(Self::read(annotations, &read(text)?, &read(annotations)?, report)?);
+            let mut part = FileReport::default();
+            sentences.extend(Self::read(annotations, &read(text)?, &read(annotations)?, &mut part)?);
+            // In a folder a line number alone does not say where.
+            let name = text.file_stem().unwrap_or_default().to_string_lossy();
+            report.absorb(if path.is_dir() { &name } else { "" }, part);
+        }
+        if members.is_empty() {
+            let reason = "the folder holds no `.ann` file".to_owned();
+            return Err(Error::Format { path: path.to_owned(), line: 1, reason });
         }
         Ok(sentences)
     }
@@ -75,7 +85,7 @@ impl Brat {
 
         let mut sentences = Vec::new();
         let mut start = 0;
-        for line in text.split_inclusive('\n') {
+        for (index, line) in text.split_inclusive('\n').enumerate() {
             let end = start + line.trim_end().len();
             let mut sentence =
                 Sentence { text: text.get(start..end).unwrap_or_default().to_owned(), ..Sentence::default() };
@@ -91,8 +101,7 @@ impl Brat {
             }
             start += line.len();
             if !sentence.text.trim().is_empty() {
-                report.found.add(&sentence, 0);
-                sentences.push(sentence);
+                keep(sentence, index + 1, 0, &mut sentences, report);
             }
         }
         Ok(sentences)
@@ -115,6 +124,27 @@ mod tests {
         assert_eq!(sentences.len(), 4);
         let expected = [(Repair::Discontinuous, 1), (Repair::CrossesSentence, 1)];
         assert_eq!(report.repairs.into_iter().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_folder_of_documents_says_which_one_was_repaired() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, contents) in [
+            ("a.txt", "Ada ran\n"),
+            ("a.ann", "T1\tPer 0 3\tAda\n"),
+            ("b.txt", "Zoë, Bo\n"),
+            ("b.ann", "T1\tPer 0 3\tZoë\nT2\tPer 0 2;5 7\tZo Bo\n"),
+            ("README.txt", "no document\n"),
+        ] {
+            fs::write(folder.path().join(name), contents).unwrap();
+        }
+        let mut report = FileReport::default();
+        let sentences = Brat::read_all(folder.path(), "utf-8", &mut report).unwrap();
+        assert_eq!((sentences.len(), report.found.sentences, report.found.types["Per"]), (2, 2, 2));
+        assert_eq!((report.listed[0].document.as_str(), report.listed[0].line), ("b", 2));
+        let empty = tempfile::tempdir().unwrap();
+        let error = Brat::read_all(empty.path(), "utf-8", &mut report).unwrap_err().to_string();
+        assert!(error.contains("holds no `.ann` file"), "{error}");
     }
 
     #[test]

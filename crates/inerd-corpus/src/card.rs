@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::naming::nearest;
 use crate::reader::Reader;
+use crate::source::locate;
 use crate::synth::Synthesis;
 use crate::{Error, Result, embedded};
 
@@ -44,7 +45,7 @@ pub struct Card {
     /// Peculiarities that a user of the data should know.
     #[serde(default)]
     pub notes: String,
-    /// Folder of the dataset inside the data folder; the card's name where not given.
+    /// Folder of the dataset inside the data folder, or its absolute path; the card's name where not given.
     #[serde(default)]
     pub folder: String,
     /// Address that the files' paths are appended to.
@@ -247,7 +248,14 @@ impl Card {
         self.synthesis.is_some()
     }
 
-    /// Folder of the dataset inside the data folder.
+    /// Whether every file is there, itself or compressed.
+    pub fn is_at_hand(&self, data_dir: Option<&Path>) -> bool {
+        let folder = data_dir.unwrap_or(Path::new("")).join(self.folder());
+        let there = |file: &DataFile| folder.join(&file.path).is_dir() || locate(&folder.join(&file.path)).is_some();
+        (data_dir.is_some() || folder.is_absolute()) && self.files.iter().all(there)
+    }
+
+    /// Folder of the dataset inside the data folder; an absolute path is where it says, whatever the data folder.
     pub fn folder(&self) -> &str {
         if self.folder.is_empty() { &self.name } else { &self.folder }
     }

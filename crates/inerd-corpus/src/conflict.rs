@@ -1,11 +1,13 @@
 //! Types that clash when corpora are merged: one name under two guidelines, one surface under two types.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 
 use inerd_text::Sentence;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::Corpus;
+use crate::check::mentions;
 use crate::sheet::Sheet;
 use crate::tokens::tokenize;
 
@@ -35,25 +37,19 @@ pub struct Conflict {
 /// Names are compared as they stand: rename types first (see [`crate::Merge::rename_types`]). A pair is reported where
 /// the other corpus has a type of the same name, or gives a surface another type.
 pub fn conflicts(corpora: &[Corpus]) -> Vec<Conflict> {
-    let mut found = Vec::new();
-    for annotated in corpora {
+    let of = |annotated: &Corpus| {
         let surfaces = surfaces(&annotated.train);
-        for other in corpora.iter().filter(|o| o.name != annotated.name) {
-            found.extend(compare(annotated, &surfaces, other));
-        }
-    }
-    found
+        let others = corpora.iter().filter(|o| o.name != annotated.name);
+        others.flat_map(|other| compare(annotated, &surfaces, other)).collect::<Vec<_>>()
+    };
+    corpora.par_iter().map(of).collect::<Vec<_>>().concat()
 }
 
 /// Surface → its types in a corpus, only where it has exactly one.
-fn surfaces(sentences: &[Sentence]) -> BTreeMap<&str, &str> {
-    let mut kinds: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for sentence in sentences {
-        for entity in &sentence.entities {
-            kinds.entry(sentence.surface(entity)).or_default().insert(&entity.kind);
-        }
-    }
-    kinds.into_iter().filter(|(_, k)| k.len() == 1).filter_map(|(s, k)| Some((s, *k.first()?))).collect()
+fn surfaces(sentences: &[Sentence]) -> HashMap<&str, &str> {
+    let mut mentions = mentions(sentences);
+    mentions.dedup();
+    mentions.chunk_by(|a, b| a.0 == b.0).filter(|kinds| kinds.len() == 1).flatten().copied().collect()
 }
 
 #[derive(Default)]
@@ -65,7 +61,7 @@ struct Tally<'a> {
     against: BTreeMap<&'a str, usize>,
 }
 
-fn compare(annotated: &Corpus, surfaces: &BTreeMap<&str, &str>, other: &Corpus) -> Vec<Conflict> {
+fn compare(annotated: &Corpus, surfaces: &HashMap<&str, &str>, other: &Corpus) -> Vec<Conflict> {
     let longest = surfaces.keys().map(|s| tokenize(s).len()).max().unwrap_or(0).min(8);
     let mut tallies: BTreeMap<&str, Tally<'_>> = BTreeMap::new();
     for sentence in &other.train {

@@ -58,16 +58,21 @@ pub fn load(card: &Card, data_dir: Option<&Path>) -> Result<Corpus> {
     Ok(assemble(card, read))
 }
 
-/// BLAKE3 of everything that the corpus is made of: the card and the bytes of its files (uncompressed), or, for a
-/// synthetic corpus, the card, its grammar and the generator's version.
+/// BLAKE3 of everything that the corpus is made of: what the card says of reading, and the bytes of its files
+/// (uncompressed), or, for a synthetic corpus, its recipe, its grammar and the generator's version.
+///
+/// What a card tells people (its licence, its notes) and where the files lie make no difference.
 pub fn fingerprint(card: &Card, data_dir: Option<&Path>) -> Result<[u8; 32]> {
     let mut hasher = blake3::Hasher::new();
-    let canonical = serde_json::to_vec(card).map_err(|e| Error::Invalid(format!("write the card as JSON: {e}")))?;
+    let Card { name, reader, splits, drop_sentences, drop_types, types, synthesis, .. } = card;
+    let files: Vec<_> = card.files.iter().map(|file| (file.split, &file.encoding)).collect();
+    let read = (name, reader, splits, drop_sentences, drop_types, types, synthesis, files);
+    let canonical = serde_json::to_vec(&read).map_err(|e| Error::Invalid(format!("write the card as JSON: {e}")))?;
     let mut field = |bytes: &[u8]| {
         hasher.update(&(bytes.len() as u64).to_le_bytes());
         hasher.update(bytes);
     };
-    field(b"inerd-corpus 1");
+    field(b"inerd-corpus 2");
     field(&canonical);
     if let Some(synthesis) = &card.synthesis {
         field(&synth::GENERATOR_VERSION.to_le_bytes());
@@ -89,7 +94,9 @@ fn sources<'a>(card: &'a Card, data_dir: Option<&Path>) -> Result<(PathBuf, &'a 
         return Err(Error::Invalid(format!("read `{}`: its card names no reader", card.name)));
     };
     let missing = |help| Error::MissingData { name: card.name.clone(), help };
-    let Some(data_dir) = data_dir else {
+    // A card of the user's own data says where they are, whatever the data folder.
+    let own = Path::new(card.folder());
+    let Some(data_dir) = data_dir.or(own.is_absolute().then_some(own)) else {
         let help = format!(
             "it is read from a data folder and none was given; {}, then name the data folder by --data-dir or INERD_DATA",
             how_to_get(card, Path::new("<data folder>"))

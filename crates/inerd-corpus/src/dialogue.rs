@@ -6,7 +6,8 @@ use std::path::Path;
 use inerd_text::{CharOffsets, Entity, Sentence, Span};
 use serde::{Deserialize, Serialize};
 
-use crate::report::{FileReport, Repair};
+use crate::reader::keep;
+use crate::report::FileReport;
 use crate::{Error, Result};
 
 /// `{intent: [{"data": [{"text": …, "entity": …}]}]}`: chunks whose texts make the utterance.
@@ -29,16 +30,16 @@ impl Snips {
     pub fn read(&self, path: &Path, text: &str, report: &mut FileReport) -> Result<Vec<Sentence>> {
         let intents: BTreeMap<String, Vec<SnipsUtterance>> = whole(path, text)?;
         let mut sentences = Vec::new();
-        for utterance in intents.into_values().flatten() {
+        for (index, utterance) in intents.into_values().flatten().enumerate() {
             let mut sentence = Sentence::default();
             for chunk in utterance.data {
                 let start = sentence.text.len();
                 sentence.text.push_str(&chunk.text);
                 if let Some(kind) = chunk.entity {
-                    push_trimmed(&mut sentence, Span::new(start, start + chunk.text.len()), kind, report);
+                    sentence.entities.push(Entity::new(kind, start, sentence.text.len()));
                 }
             }
-            finish(sentence, &mut sentences, report);
+            keep(sentence, index + 1, 0, &mut sentences, report);
         }
         Ok(sentences)
     }
@@ -88,9 +89,9 @@ impl PolyAi {
             for label in item.labels {
                 let span = Span::new(label.value_span.start_index, label.value_span.end_index);
                 let span = bytes(&sentence.text, span).map_err(|e| fail(path, index + 1, &format!("item: {e}")))?;
-                push_trimmed(&mut sentence, span, label.slot, report);
+                sentence.entities.push(Entity { span, kind: label.slot });
             }
-            finish(sentence, &mut sentences, report);
+            keep(sentence, index + 1, 0, &mut sentences, report);
         }
         Ok(sentences)
     }
@@ -109,7 +110,9 @@ pub enum SgdTypes {
     Slot,
 }
 
-/// One turn per line: `{"text": …, "slots": [[start, end, service, slot]]}` with character offsets.
+/// The dialogues as they are published, `[{"turns": [{"utterance": …, "frames": [{"service": …, "slots": [{"slot": …,
+/// "start": …, "exclusive_end": …}]}]}]}]`, or one turn per line, `{"text": …, "slots": [[start, end, service, slot]]}`;
+/// with character offsets.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sgd {
@@ -123,24 +126,80 @@ struct SgdTurn {
     slots: Vec<(usize, usize, String, String)>,
 }
 
+#[derive(Debug, Deserialize)]
+struct SgdDialogue {
+    turns: Vec<SgdPublishedTurn>,
+}
+
+#[derive(Debug, Deserialize)]
+struct SgdPublishedTurn {
+    utterance: String,
+    #[serde(default)]
+    frames: Vec<SgdFrame>,
+}
+
+#[derive(Debug, Deserialize)]
+struct SgdFrame {
+    service: String,
+    #[serde(default)]
+    slots: Vec<SgdSlot>,
+}
+
+#[derive(Debug, Deserialize)]
+struct SgdSlot {
+    slot: String,
+    /// Missing where the value stands in another turn.
+    start: Option<usize>,
+    exclusive_end: Option<usize>,
+}
+
+impl From<SgdPublishedTurn> for SgdTurn {
+    fn from(turn: SgdPublishedTurn) -> Self {
+        let slots = turn.frames.into_iter().flat_map(|frame| {
+            let SgdFrame { service, slots } = frame;
+            slots.into_iter().filter_map(move |s| Some((s.start?, s.exclusive_end?, service.clone(), s.slot)))
+        });
+        Self { slots: slots.collect(), text: turn.utterance }
+    }
+}
+
 impl Sgd {
     pub fn read(&self, path: &Path, text: &str, report: &mut FileReport) -> Result<Vec<Sentence>> {
         let mut sentences = Vec::new();
+        if text.trim_start().starts_with('[') {
+            let dialogues: Vec<SgdDialogue> = whole(path, text)?;
+            for (index, turn) in dialogues.into_iter().flat_map(|d| d.turns).enumerate() {
+                self.turn(turn.into(), index + 1, &mut sentences, report)
+                    .map_err(|e| fail(path, index + 1, &format!("turn: {e}")))?;
+            }
+            return Ok(sentences);
+        }
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let turn: SgdTurn = serde_json::from_str(line).map_err(|e| fail(path, index + 1, &e.to_string()))?;
-            let mut sentence = Sentence { text: turn.text, ..Sentence::default() };
-            for (start, end, service, slot) in turn.slots {
-                let span = bytes(&sentence.text, Span::new(start, end)).map_err(|e| fail(path, index + 1, &e))?;
-                let kind = match self.types {
-                    SgdTypes::Domain => format!("{}.{slot}", service.rsplit_once('_').map_or(&*service, |s| s.0)),
-                    SgdTypes::Service => format!("{service}.{slot}"),
-                    SgdTypes::Slot => slot,
-                };
-                push_trimmed(&mut sentence, span, kind, report);
-            }
-            finish(sentence, &mut sentences, report);
+            self.turn(turn, index + 1, &mut sentences, report).map_err(|e| fail(path, index + 1, &e))?;
         }
         Ok(sentences)
+    }
+
+    fn turn(
+        &self,
+        turn: SgdTurn,
+        line: usize,
+        sentences: &mut Vec<Sentence>,
+        report: &mut FileReport,
+    ) -> std::result::Result<(), String> {
+        let mut sentence = Sentence { text: turn.text, ..Sentence::default() };
+        for (start, end, service, slot) in turn.slots {
+            let span = bytes(&sentence.text, Span::new(start, end))?;
+            let kind = match self.types {
+                SgdTypes::Domain => format!("{}.{slot}", service.rsplit_once('_').map_or(&*service, |s| s.0)),
+                SgdTypes::Service => format!("{service}.{slot}"),
+                SgdTypes::Slot => slot,
+            };
+            sentence.entities.push(Entity { span, kind });
+        }
+        keep(sentence, line, 0, sentences, report);
+        Ok(())
     }
 }
 
@@ -157,35 +216,10 @@ fn bytes(text: &str, chars: Span) -> std::result::Result<Span, String> {
     CharOffsets::new(text).to_bytes(chars).filter(|s| !s.is_empty()).ok_or_else(outside)
 }
 
-/// Adds a mention without the white space at its edges.
-fn push_trimmed(sentence: &mut Sentence, span: Span, kind: String, report: &mut FileReport) {
-    let record = report.found.sentences + 1;
-    let surface = span.of(&sentence.text).unwrap_or_default();
-    let trimmed = surface.trim();
-    if trimmed.is_empty() {
-        report.repaired(Repair::BlankMention, record);
-        return;
-    }
-    if trimmed.len() < surface.len() {
-        report.repaired(Repair::TrimmedMention, record);
-    }
-    let start = span.start + (surface.len() - surface.trim_start().len());
-    sentence.entities.push(Entity::new(kind, start, start + trimmed.len()));
-}
-
-/// Counts an utterance and keeps it, unless it is blank.
-fn finish(sentence: Sentence, sentences: &mut Vec<Sentence>, report: &mut FileReport) {
-    report.found.add(&sentence, 0);
-    if sentence.text.trim().is_empty() {
-        report.repaired(Repair::EmptySentence, report.found.sentences);
-    } else {
-        sentences.push(sentence);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Repair;
 
     fn surfaces(sentence: &Sentence) -> Vec<(&str, &str)> {
         sentence.entities.iter().map(|e| (e.kind.as_str(), sentence.surface(e))).collect()
@@ -226,8 +260,13 @@ mod tests {
         for (types, kind) in
             [(SgdTypes::Domain, "Car_Hire.time"), (SgdTypes::Service, "Car_Hire_2.time"), (SgdTypes::Slot, "time")]
         {
-            let sentences = Sgd { types }.read(Path::new("f"), text, &mut FileReport::default()).unwrap();
-            assert_eq!(surfaces(&sentences[0]), [(kind, "7")]);
+            let published = r#"[{"dialogue_id": "1", "turns": [{"speaker": "USER", "utterance": "at 7", "frames":
+                [{"service": "Car_Hire_2", "slots": [{"slot": "time", "start": 3, "exclusive_end": 4},
+                {"slot": "city", "copy_from": "city"}]}]}]}]"#;
+            for text in [text, published] {
+                let sentences = Sgd { types }.read(Path::new("f"), text, &mut FileReport::default()).unwrap();
+                assert_eq!(surfaces(&sentences[0]), [(kind, "7")]);
+            }
         }
     }
 }

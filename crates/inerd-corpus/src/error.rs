@@ -17,7 +17,7 @@ pub enum Error {
 
     #[error(
         "decode {} as {encoding}: line {line} holds bytes that are not {encoding}; \
-         name the right `encoding` for this file in the card", path.display()
+         name the right `encoding` for this file in the card, or by --encoding when you add it", path.display()
     )]
     Encoding { path: PathBuf, line: usize, encoding: String },
 

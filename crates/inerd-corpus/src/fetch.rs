@@ -1,7 +1,9 @@
 //! Downloads: resumed, checked, never overwriting.
 //!
 //! A file is written to `<path>.part`, checked, and only then given its name, by a link that fails where the name is
-//! taken. What is left of a broken download is kept and continued the next time.
+//! taken. What is left of a broken download is kept and continued the next time. Where no checksum would tell whether
+//! the two halves belong together, the server must: by the tag that it gave the first half (`<path>.part.tag`, sent as
+//! `If-Range`, RFC 9110, section 13.1.5); without one the download begins anew.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -39,13 +41,14 @@ pub struct Fetched {
     pub present: bool,
 }
 
-/// Fetches the files of a card that are not there yet.
+/// Fetches the files of a card that are not there yet, and verifies those that are.
 pub fn fetch(card: &Card, data_dir: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Vec<Fetched>> {
     if card.is_synthetic() {
         return Err(Error::Invalid(format!("fetch `{}`: it is generated, there is nothing to fetch", card.name)));
     }
     let folder = data_dir.join(card.folder());
-    if !card.manual.is_empty() {
+    // Files that were put there by hand are verified like others.
+    if !card.manual.is_empty() && !card.is_at_hand(Some(data_dir)) {
         let help = format!("it can't be downloaded automatically (into {}): {}", folder.display(), card.manual.trim());
         return Err(Error::MissingData { name: card.name.clone(), help });
     }
@@ -90,20 +93,26 @@ fn one(
         fs::create_dir_all(parent).map_err(|source| Error::Write { path: parent.to_owned(), source })?;
     }
     let write_error = |source| Error::Write { path: part.clone(), source };
+    if !verified && !tag_path(&part).is_file() && part.exists() {
+        fs::remove_file(&part).map_err(write_error)?;
+    }
     // What was left by another run may belong to another version of the file: then it is fetched once more, whole.
     let resumed = fs::metadata(&part).is_ok_and(|m| m.len() > 0);
     for fresh in [false, true] {
         if fresh {
             fs::remove_file(&part).map_err(write_error)?;
+            fs::remove_file(tag_path(&part)).ok();
         }
         download(agent, &url, &part, &file.path, progress).map_err(|reason| fail(format!("{url}: {reason}")))?;
         let sha256 = hash_file(&part).map_err(write_error)?;
         if !verified || sha256.eq_ignore_ascii_case(&file.sha256) {
             publish(&part, &path).map_err(|source| Error::Write { path: path.clone(), source })?;
+            fs::remove_file(tag_path(&part)).ok();
             return Ok(Fetched { path, sha256, verified, present: false });
         }
         if fresh || !resumed {
             fs::remove_file(&part).map_err(write_error)?;
+            fs::remove_file(tag_path(&part)).ok();
             return Err(fail(format!(
                 "{url} gave a file with the checksum {sha256}, not {}; it was thrown away",
                 file.sha256
@@ -154,6 +163,9 @@ fn request(
     let mut request = agent.get(url).header("accept-encoding", "identity");
     if have > 0 {
         request = request.header("range", format!("bytes={have}-"));
+        if let Ok(tag) = fs::read_to_string(tag_path(part)) {
+            request = request.header("if-range", tag);
+        }
     }
     let mut response = request.call().map_err(|e| Broken::Again(e.to_string()))?;
     let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
@@ -179,6 +191,11 @@ fn request(
         }
         200 => {
             have = 0;
+            // A weak tag says less than that the bytes are the same.
+            match header("etag").filter(|tag| !tag.starts_with("W/")) {
+                Some(tag) => fs::write(tag_path(part), tag).map_err(disk)?,
+                None => drop(fs::remove_file(tag_path(part))),
+            }
             length
         }
         status @ (408 | 425 | 429 | 500..=599) => return Err(Broken::Again(format!("the server answered {status}"))),
@@ -217,14 +234,24 @@ fn parse_range(header: &str) -> Option<(u64, Option<u64>)> {
 
 /// Gives the file its name; fails where the name is taken. A link cannot overwrite, a rename could.
 fn publish(part: &Path, path: &Path) -> io::Result<()> {
-    fs::hard_link(part, path)?;
-    fs::remove_file(part)
+    match fs::hard_link(part, path) {
+        Ok(()) => fs::remove_file(part),
+        Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists => Err(taken),
+        // A file system without links: whoever creates the name has it, and may replace it.
+        Err(_) => {
+            File::create_new(path)?;
+            fs::rename(part, path)
+        }
+    }
+}
+
+/// Where the tag of a half-fetched file stands.
+fn tag_path(part: &Path) -> PathBuf {
+    part.with_added_extension("tag")
 }
 
 fn partial(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".part");
-    PathBuf::from(name)
+    path.with_added_extension("part")
 }
 
 fn hash_file(path: &Path) -> io::Result<String> {

@@ -1,10 +1,13 @@
 //! The baseline that any trained system must beat: a list of the training mentions, looked up.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use inerd_text::{Entity, Sentence, Span};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::check::mentions;
 use crate::tokens::tokenize;
 
 /// Every training mention with its most frequent type; the longest match from the left wins.
@@ -26,20 +29,20 @@ pub struct GazetteerScore {
 }
 
 impl Gazetteer {
-    pub fn learn<'a>(sentences: impl IntoIterator<Item = &'a Sentence>) -> Self {
-        let mut counts: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
-        let mut longest = 0;
-        for sentence in sentences {
-            let tokens = tokens_of(sentence);
-            for entity in &sentence.entities {
-                *counts.entry(sentence.surface(entity)).or_default().entry(&entity.kind).or_default() += 1;
-                longest = longest.max(tokens.iter().filter(|t| entity.span.contains(**t)).count());
+    pub fn learn(sentences: &[Sentence]) -> Self {
+        let tokens_of_longest = |s: &Sentence| {
+            let tokens = tokens_of(s);
+            s.entities.iter().map(|e| tokens.iter().filter(|t| e.span.contains(**t)).count()).max().unwrap_or(0)
+        };
+        let longest = sentences.par_iter().filter(|s| !s.entities.is_empty()).map(tokens_of_longest).max().unwrap_or(0);
+        let mut kinds = BTreeMap::new();
+        for of_surface in mentions(sentences).chunk_by(|a, b| a.0 == b.0) {
+            // The first of the most frequent ones: they are sorted.
+            let by_kind = of_surface.chunk_by(|a, b| a.1 == b.1).rev();
+            if let Some([(surface, kind), ..]) = by_kind.max_by_key(|same| same.len()) {
+                kinds.insert((*surface).to_owned(), (*kind).to_owned());
             }
         }
-        let most_frequent = |kinds: BTreeMap<&str, usize>| {
-            kinds.into_iter().max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(a.0))).map(|(kind, _)| kind.to_owned())
-        };
-        let kinds = counts.into_iter().filter_map(|(s, kinds)| Some((s.to_owned(), most_frequent(kinds)?))).collect();
         Self { kinds, longest }
     }
 
@@ -76,8 +79,8 @@ impl Gazetteer {
     }
 }
 
-fn tokens_of(sentence: &Sentence) -> Vec<Span> {
-    if sentence.tokens.is_empty() { tokenize(&sentence.text) } else { sentence.tokens.clone() }
+fn tokens_of(sentence: &Sentence) -> Cow<'_, [Span]> {
+    if sentence.tokens.is_empty() { tokenize(&sentence.text).into() } else { (&sentence.tokens).into() }
 }
 
 #[cfg(test)]

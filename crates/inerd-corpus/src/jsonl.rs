@@ -1,4 +1,4 @@
-//! JSON lines: one sentence per line, with character or token spans.
+//! JSON records, one per line or all in one list: a sentence each, with character spans, token spans or token tags.
 
 use std::path::Path;
 
@@ -6,7 +6,10 @@ use inerd_text::{CharOffsets, Entity, Sentence, Span};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::conll::build;
+use crate::reader::keep;
 use crate::report::{FileReport, Repair};
+use crate::scheme::{Detector, Scheme};
 use crate::{Error, Result};
 
 /// What the numbers of a span count.
@@ -36,6 +39,12 @@ pub struct JsonLines {
     pub offsets: Option<Offsets>,
     /// The end is the last position, not the one behind it.
     pub end_inclusive: bool,
+    /// A list of one tag per token, in place of entities; not looked for where empty.
+    pub tags: String,
+    /// What tags that are numbers stand for, from 0.
+    pub tag_names: Vec<String>,
+    /// Scheme of the tags, detected where not given.
+    pub scheme: Option<Scheme>,
 }
 
 impl Default for JsonLines {
@@ -49,21 +58,81 @@ impl Default for JsonLines {
             kind: "type".to_owned(),
             offsets: None,
             end_inclusive: false,
+            tags: String::new(),
+            tag_names: Vec::new(),
+            scheme: None,
         }
     }
 }
 
 impl JsonLines {
     pub fn read(&self, path: &Path, text: &str, report: &mut FileReport) -> Result<Vec<Sentence>> {
+        let fail = |line| move |reason| Error::Format { path: path.to_owned(), line, reason };
         let mut sentences = Vec::new();
-        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let fail = |reason| Error::Format { path: path.to_owned(), line: index + 1, reason };
-            let record: Value = serde_json::from_str(line).map_err(|e| fail(e.to_string()))?;
-            let sentence = self.sentence(&record, index + 1, report).map_err(fail)?;
-            report.found.add(&sentence, 0);
-            sentences.push(sentence);
+        let mut tagged = Vec::new();
+        let mut take = |record: &Value, line: usize, report: &mut FileReport| {
+            if self.tags.is_empty() {
+                let sentence = self.sentence(record, line, report).map_err(fail(line))?;
+                keep(sentence, line, 0, &mut sentences, report);
+            } else {
+                tagged.push((line, self.tagged(record).map_err(fail(line))?));
+            }
+            Ok(())
+        };
+        if text.trim_start().starts_with('[') {
+            let list: Vec<Value> = serde_json::from_str(text).map_err(|e| fail(e.line())(e.to_string()))?;
+            list.iter().enumerate().try_for_each(|(index, record)| take(record, index + 1, report))?;
+        } else {
+            for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+                let record = serde_json::from_str(line).map_err(|e| fail(index + 1)(e.to_string()))?;
+                take(&record, index + 1, report)?;
+            }
+        }
+        if !tagged.is_empty() {
+            self.read_tags(&tagged, &mut sentences, report);
         }
         Ok(sentences)
+    }
+
+    /// The tokens of a record with their tags.
+    fn tagged(&self, record: &Value) -> std::result::Result<Vec<(String, String)>, String> {
+        let list = |name: &str| {
+            let list = record.get(name).and_then(Value::as_array);
+            list.ok_or_else(|| format!("it has no list `{name}`"))
+        };
+        let (tokens, tags) = (list(&self.tokens)?, list(&self.tags)?);
+        if tokens.len() != tags.len() {
+            return Err(format!("it has {} tokens and {} tags", tokens.len(), tags.len()));
+        }
+        let tag = |tag: &Value| match tag {
+            Value::String(tag) => Ok(tag.clone()),
+            _ => {
+                let name = tag.as_u64().and_then(|n| self.tag_names.get(usize::try_from(n).ok()?));
+                name.cloned().ok_or_else(|| format!("the tag {tag} is not named by the card's `tag-names`"))
+            }
+        };
+        let token = |token: &Value| token.as_str().map(str::to_owned).ok_or_else(|| format!("{token} is not a word"));
+        tokens.iter().zip(tags).map(|(a, b)| Ok((token(a)?, tag(b)?))).collect()
+    }
+
+    fn read_tags(
+        &self,
+        records: &[(usize, Vec<(String, String)>)],
+        sentences: &mut Vec<Sentence>,
+        report: &mut FileReport,
+    ) {
+        let mut detector = Detector::default();
+        for (_, tokens) in records {
+            tokens.iter().for_each(|(_, tag)| detector.tag(tag));
+            detector.sentence_end();
+        }
+        let tags = detector.tags(self.scheme);
+        report.scheme = Some(tags.scheme.to_string());
+        let mut rows = Vec::new();
+        for (line, tokens) in records {
+            rows.extend(tokens.iter().map(|(token, tag)| (token.as_str(), tag.as_str(), *line)));
+            build(&mut rows, tags, sentences, report);
+        }
     }
 
     fn sentence(&self, record: &Value, line: usize, report: &mut FileReport) -> std::result::Result<Sentence, String> {
@@ -209,6 +278,37 @@ mod tests {
         let found: Vec<_> = sentences[0].entities.iter().map(|e| (e.kind.as_str(), sentences[0].surface(e))).collect();
         assert_eq!(found, [("/org/school", "UW"), ("/education/department", "Department")]);
         assert_eq!(report.repairs.into_iter().collect::<Vec<_>>(), [(Repair::SeveralLabels, 1)]);
+    }
+
+    #[test]
+    fn tags_of_tokens_are_read_in_their_scheme() {
+        let options = JsonLines { tags: "ner_tags".to_owned(), ..JsonLines::default() };
+        let line = r#"{"tokens": ["Ada", "van", "Dam", "ran"], "ner_tags": ["B-P", "I-P", "E-P", "O"]}"#;
+        let (sentences, report) = read(&options, line).unwrap();
+        assert_eq!(sentences[0].surface(&sentences[0].entities[0]), "Ada van Dam");
+        assert_eq!(report.scheme.as_deref(), Some("IOBES"));
+        let names = ["O", "B-P"].map(str::to_owned).to_vec();
+        let numbered = JsonLines { tag_names: names, ..options };
+        let (sentences, _) = read(&numbered, r#"{"tokens": ["Ada", "ran"], "ner_tags": [1, 0]}"#).unwrap();
+        assert_eq!(sentences[0].surface(&sentences[0].entities[0]), "Ada");
+        for (line, reason) in [
+            (r#"{"tokens": ["Ada"], "ner_tags": [2]}"#, "the tag 2 is not named"),
+            (r#"{"tokens": ["Ada"], "ner_tags": []}"#, "1 tokens and 0 tags"),
+            (r#"{"tokens": ["Ada"]}"#, "no list `ner_tags`"),
+        ] {
+            let error = read(&numbered, line).unwrap_err().to_string();
+            assert!(error.contains("line 1: ") && error.contains(reason), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_records_is_read_as_lines_are() {
+        let list = "[{\"text\": \"Ada ran\", \"entities\": [[0, 4, \"P\"]]},\n{\"text\": \" \"}]";
+        let (sentences, report) = read(&JsonLines::default(), list).unwrap();
+        assert_eq!(sentences.len(), 1);
+        assert_eq!(sentences[0].surface(&sentences[0].entities[0]), "Ada");
+        assert_eq!(report.repairs, [(Repair::TrimmedMention, 1), (Repair::EmptySentence, 1)].into());
+        assert!(read(&JsonLines::default(), "[{},\n{]").unwrap_err().to_string().contains("line 2"));
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod reader;
 mod report;
 mod scheme;
 mod sheet;
+mod sniff;
 mod source;
 mod stream;
 mod subset;
@@ -36,10 +37,10 @@ mod embedded {
     include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 }
 
-pub use add::{add, card_toml, draft};
+pub use add::{Draft, add, card_toml, draft};
 pub use brat::Brat;
 pub use card::{CARD_FORMAT, Card, DataFile, Split, Splits, cards};
-pub use check::{Check, CheckOptions, Finding, Stats, check, overlap_matrix};
+pub use check::{Check, CheckOptions, Finding, Lengths, Repeated, Stats, Writing, check, overlap_matrix, repeated};
 pub use conflict::{Conflict, conflict_sheet, conflicts};
 pub use conll::{Conll, Separator, write_conll};
 pub use convert::{Format, Written, convert};
@@ -59,6 +60,6 @@ pub use scheme::Scheme;
 pub use sheet::Sheet;
 pub use source::{decode, locate, read_bytes};
 pub use stream::stream;
-pub use subset::{Subset, Unit};
+pub use subset::{Subset, Unit, length};
 pub use table::{SentenceMark, Table};
 pub use tokens::tokenize;

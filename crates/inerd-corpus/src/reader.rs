@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use inerd_text::Sentence;
+use inerd_text::{Sentence, Span};
 use serde::{Deserialize, Serialize};
 
 use crate::brat::Brat;
@@ -46,6 +46,19 @@ impl Reader {
         }
     }
 
+    /// A reader of the same format that is told nothing.
+    pub(crate) fn plain(&self) -> Self {
+        match self {
+            Self::Conll(_) => Self::Conll(Conll::default()),
+            Self::Jsonl(_) => Self::Jsonl(JsonLines::default()),
+            Self::Brat(_) => Self::Brat(Brat::default()),
+            Self::Csv(_) => Self::Csv(Table::default()),
+            Self::Snips(_) => Self::Snips(Snips::default()),
+            Self::Polyai(_) => Self::Polyai(PolyAi::default()),
+            Self::Sgd(_) => Self::Sgd(Sgd::default()),
+        }
+    }
+
     /// The files that a path of a card stands for.
     pub(crate) fn members(&self, path: &Path) -> Result<Vec<PathBuf>> {
         match self {
@@ -55,12 +68,12 @@ impl Reader {
     }
 }
 
-/// Reads one file of a dataset. Types are the source's labels; ids are the sentences' numbers in the file.
+/// Reads one file of a dataset. Types are the source's labels; sentences have no ids yet.
 pub fn read_file(reader: &Reader, folder: &Path, file: &DataFile) -> Result<(Vec<Sentence>, FileReport)> {
     let path = folder.join(&file.path);
     let mut report =
         FileReport { path: file.path.clone(), split: file.split.name().to_owned(), ..FileReport::default() };
-    let (found, mut sentences) = if let Reader::Brat(_) = reader {
+    let (found, sentences) = if let Reader::Brat(_) = reader {
         let sentences = Brat::read_all(&path, &file.encoding, &mut report)?;
         (path, sentences)
     } else {
@@ -71,8 +84,7 @@ pub fn read_file(reader: &Reader, folder: &Path, file: &DataFile) -> Result<(Vec
         let sentences = reader.read_text(&found, &text, &mut report)?;
         (found, sentences)
     };
-    for (index, sentence) in sentences.iter_mut().enumerate() {
-        normalise(sentence, index + 1, &mut report);
+    for (index, sentence) in sentences.iter().enumerate() {
         if let Err(invalid) = sentence.validate() {
             return Err(Error::Format { path: found, line: index + 1, reason: invalid.to_string() });
         }
@@ -80,16 +92,46 @@ pub fn read_file(reader: &Reader, folder: &Path, file: &DataFile) -> Result<(Vec
     Ok((sentences, report))
 }
 
-/// What holds for every sentence, whatever its source: no line breaks (a line break ends a prompt), entities in text
-/// order, none twice.
-fn normalise(sentence: &mut Sentence, record: usize, report: &mut FileReport) {
+/// Counts a sentence and keeps it, made as every sentence is, whatever its source: not blank, no line breaks (a line
+/// break ends a prompt), no mention with white space at its edges, mentions in text order, none twice.
+///
+/// `line` is the sentence's first line, or its record's number; `blank` tokens stood in the source but not in the
+/// sentence.
+pub(crate) fn keep(
+    mut sentence: Sentence,
+    line: usize,
+    blank: usize,
+    sentences: &mut Vec<Sentence>,
+    report: &mut FileReport,
+) {
+    let Sentence { text, entities, .. } = &mut sentence;
+    entities.retain_mut(|entity| {
+        let surface = entity.span.of(text).unwrap_or_default();
+        let trimmed = surface.trim();
+        if trimmed.is_empty() {
+            report.repaired(Repair::BlankMention, line);
+            return false;
+        }
+        if trimmed.len() < surface.len() {
+            let start = entity.span.start + (surface.len() - surface.trim_start().len());
+            entity.span = Span::new(start, start + trimmed.len());
+            report.repaired(Repair::TrimmedMention, line);
+        }
+        true
+    });
+    report.found.add(&sentence, blank);
+    if sentence.text.trim().is_empty() {
+        report.repaired(Repair::EmptySentence, line);
+        return;
+    }
     if sentence.text.contains(['\n', '\r']) {
         // One byte for one byte: no span moves.
         sentence.text = sentence.text.replace(['\n', '\r'], " ");
-        report.repaired(Repair::LineBreak, record);
+        report.repaired(Repair::LineBreak, line);
     }
     sentence.entities.sort();
     let before = sentence.entities.len();
     sentence.entities.dedup();
-    (sentence.entities.len()..before).for_each(|_| report.repaired(Repair::RepeatedMention, record));
+    (sentence.entities.len()..before).for_each(|_| report.repaired(Repair::RepeatedMention, line));
+    sentences.push(sentence);
 }

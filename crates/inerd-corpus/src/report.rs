@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::tokens::tokenize;
 
 /// The share of a report that is listed line by line; the counts are always complete.
-const LISTED: usize = 200;
+const LISTED: usize = 1000;
 
 /// Counts over a list of sentences.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,8 +61,18 @@ pub enum Repair {
     OrphanTag,
     /// A mention that the scheme says must be closed was not: closed at its last token.
     UnclosedMention,
+    /// A tag of another scheme than the file's (`S-` in IOB2, a type without a mark): read as that scheme means it.
+    ForeignTag,
+    /// A begin tag where IOB1 has an inside tag: a mention was begun all the same.
+    NeedlessBegin,
+    /// A tag without a letter or digit, such as `_`: read as `O`.
+    NoLabel,
+    /// A line that begins with `#` and is no row like the others: taken for a comment.
+    CommentLine,
     /// A token of white space only: left out of the text.
     BlankToken,
+    /// White space at the edge of a token: the token was trimmed.
+    TrimmedToken,
     /// White space at the edge of a mention: the mention was trimmed.
     TrimmedMention,
     /// A mention of nothing but white space: left out.
@@ -75,7 +85,7 @@ pub enum Repair {
     Discontinuous,
     /// A mention that crosses a sentence's end: refused.
     CrossesSentence,
-    /// A sentence of blank tokens only: left out.
+    /// A sentence of nothing but white space: left out.
     EmptySentence,
     /// Several labels on one mention: the most specific was kept.
     SeveralLabels,
@@ -87,14 +97,19 @@ impl Repair {
         match self {
             Self::OrphanTag => "tag continues a mention that was not begun; a new mention was begun",
             Self::UnclosedMention => "mention was not closed; closed at its last token",
+            Self::ForeignTag => "tag of another scheme read as that scheme means it",
+            Self::NeedlessBegin => "begin tag where the scheme has an inside tag; a new mention was begun",
+            Self::NoLabel => "tag without a letter read as O",
+            Self::CommentLine => "line taken for a comment",
             Self::BlankToken => "blank token left out",
+            Self::TrimmedToken => "white space at a token's edge trimmed",
             Self::TrimmedMention => "white space at a mention's edge trimmed",
             Self::BlankMention => "blank mention left out",
             Self::LineBreak => "line break inside a sentence became a space",
             Self::RepeatedMention => "mention given twice kept once",
             Self::Discontinuous => "discontinuous mention refused",
             Self::CrossesSentence => "mention across a sentence's end refused",
-            Self::EmptySentence => "sentence of blank tokens left out",
+            Self::EmptySentence => "blank sentence left out",
             Self::SeveralLabels => "several labels on one mention; the most specific was kept",
         }
     }
@@ -106,6 +121,9 @@ pub struct Repaired {
     pub repair: Repair,
     /// 1-based line (or record) of the source.
     pub line: usize,
+    /// The document, where the source is a folder of documents.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub document: String,
 }
 
 /// What one file held.
@@ -128,8 +146,27 @@ impl FileReport {
     pub fn repaired(&mut self, repair: Repair, line: usize) {
         *self.repairs.entry(repair).or_default() += 1;
         if self.listed.len() < LISTED {
-            self.listed.push(Repaired { repair, line });
+            self.listed.push(Repaired { repair, line, document: String::new() });
         }
+    }
+
+    /// Takes in the report of one document of a folder.
+    pub(crate) fn absorb(&mut self, document: &str, part: Self) {
+        let Counts { sentences, tokens, entities, label_free, longest, types } = part.found;
+        self.found.sentences += sentences;
+        self.found.tokens += tokens;
+        self.found.entities += entities;
+        self.found.label_free += label_free;
+        self.found.longest = self.found.longest.max(longest);
+        for (kind, count) in types {
+            *self.found.types.entry(kind).or_default() += count;
+        }
+        for (repair, count) in part.repairs {
+            *self.repairs.entry(repair).or_default() += count;
+        }
+        let room = LISTED.saturating_sub(self.listed.len());
+        let listed = part.listed.into_iter().take(room);
+        self.listed.extend(listed.map(|repaired| Repaired { document: document.to_owned(), ..repaired }));
     }
 }
 

@@ -40,6 +40,19 @@ impl Sheet {
         }
         out
     }
+
+    /// A table of Markdown below a heading.
+    pub fn markdown(&self) -> String {
+        let line = |cells: &mut dyn Iterator<Item = String>| format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "));
+        let escaped = |cell: &String| cell.replace('|', "\\|").replace(['\n', '\r'], " ");
+        let mut out = format!("## {}\n\n", self.title);
+        out += &line(&mut self.header.iter().map(escaped));
+        out += &line(&mut self.header.iter().map(|_| "---".to_owned()));
+        for row in &self.rows {
+            out += &line(&mut row.iter().map(escaped));
+        }
+        out
+    }
 }
 
 #[cfg(test)]
@@ -52,5 +65,7 @@ mod tests {
         sheet.row(["train".to_owned(), "12".to_owned()]);
         sheet.row(["test".to_owned(), "3".to_owned()]);
         assert_eq!(sheet.text(), "sizes\nsplit  sentences\ntrain         12\ntest           3\n");
+        sheet.row(["a|b".to_owned(), "4".to_owned()]);
+        assert!(sheet.markdown().ends_with("| test | 3 |\n| a\\|b | 4 |\n"), "{}", sheet.markdown());
     }
 }

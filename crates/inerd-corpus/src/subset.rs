@@ -53,13 +53,12 @@ impl Subset {
                 let lengths: Vec<usize> = order.iter().map(|&p| sentences.get(p).map_or(0, length)).collect();
                 let budget = lengths.iter().sum::<usize>() as f64 * self.fraction;
                 let mut used = 0;
-                lengths
-                    .iter()
-                    .take_while(|&&n| {
-                        used += n;
-                        used as f64 <= budget
-                    })
-                    .count()
+                let fitting = lengths.iter().take_while(|&&n| {
+                    used += n;
+                    used as f64 <= budget
+                });
+                // A share of something is never nothing, as with sentences.
+                fitting.count().max(1)
             }
         };
         order.truncate(share.min(self.max_sentences.unwrap_or(usize::MAX)));
@@ -79,7 +78,8 @@ impl Subset {
     }
 }
 
-fn length(sentence: &Sentence) -> usize {
+/// Tokens of a sentence: its own, or those of [`tokenize`].
+pub fn length(sentence: &Sentence) -> usize {
     if sentence.tokens.is_empty() { tokenize(&sentence.text).len() } else { sentence.tokens.len() }
 }
 
@@ -232,5 +232,7 @@ mod tests {
         let chosen = Subset { fraction: 0.5, unit: Unit::Tokens, ..Subset::default() }.choose(sentences);
         let used: usize = chosen.iter().map(length).sum();
         assert!(used * 2 <= tokens && used * 2 > tokens - 14, "{used} of {tokens}");
+        let least = Subset { fraction: 1e-9, unit: Unit::Tokens, ..Subset::default() };
+        assert_eq!((least.positions(&chosen).len(), least.positions(&[]).len()), (1, 0));
     }
 }

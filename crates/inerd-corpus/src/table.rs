@@ -83,19 +83,19 @@ impl Table {
             detector.tag(self.tag_of(record.get(tag)).map_err(|reason| fail(line, reason))?);
             rows.push((record, line, first));
         }
-        let scheme = self.scheme.unwrap_or_else(|| detector.scheme());
-        report.scheme = Some(scheme.to_string());
+        let tags = detector.tags(self.scheme);
+        report.scheme = Some(tags.scheme.to_string());
 
         let mut sentences = Vec::new();
         let mut open: Vec<(&str, &str, usize)> = Vec::new();
         for (record, line, first) in &rows {
             if *first {
-                sentences.extend(build(&mut open, scheme, report));
+                build(&mut open, tags, &mut sentences, report);
             }
             let tag = self.tag_of(record.get(tag)).map_err(|reason| fail(*line, reason))?;
             open.push((record.get(token).unwrap_or_default(), tag, *line));
         }
-        sentences.extend(build(&mut open, scheme, report));
+        build(&mut open, tags, &mut sentences, report);
         Ok(sentences)
     }
 

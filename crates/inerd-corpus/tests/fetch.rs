@@ -27,6 +27,9 @@ enum Answer {
     Wrong,
     /// Sends everything, whatever range is asked for.
     NoRanges,
+    /// As `CutOff`, and as `Whole`, with an entity tag; another one than the client has means another version.
+    TaggedCutOff(usize, &'static str),
+    Tagged(&'static str),
     /// Says 206 for another place than was asked for.
     WrongRange,
     Status(u16),
@@ -36,6 +39,13 @@ struct Server {
     address: String,
     requests: Arc<AtomicUsize>,
     ranges: Arc<Mutex<Vec<Option<usize>>>>,
+}
+
+/// What a request asks for: a place to go on from, and the tag of what it has.
+#[derive(Debug, Clone, Default)]
+struct Asked {
+    range: Option<usize>,
+    tag: Option<String>,
 }
 
 /// Serves `answers` one after another, the last one for ever.
@@ -49,34 +59,47 @@ fn serve(answers: Vec<Answer>) -> Server {
             let n = requests.fetch_add(1, Ordering::SeqCst);
             let answer = answers.get(n).or(answers.last()).copied().unwrap();
             let mut stream = stream.unwrap();
-            let range = read_request(&stream);
-            ranges.lock().unwrap().push(range);
+            let asked = read_request(&stream);
+            ranges.lock().unwrap().push(asked.range);
             // The client may be gone already: that is its right.
-            respond(&mut stream, answer, range).ok();
+            respond(&mut stream, answer, &asked).ok();
         }
     });
     server
 }
 
-fn read_request(stream: &TcpStream) -> Option<usize> {
-    let mut range = None;
+fn read_request(stream: &TcpStream) -> Asked {
+    let mut asked = Asked::default();
     for line in BufReader::new(stream).lines() {
         let line = line.unwrap().to_lowercase();
         if let Some(value) = line.strip_prefix("range: bytes=") {
-            range = value.trim_end_matches('-').parse().ok();
+            asked.range = value.trim_end_matches('-').parse().ok();
         }
+        asked.tag = line.strip_prefix("if-range: ").map(str::to_owned).or(asked.tag);
         if line.is_empty() {
             break;
         }
     }
-    range
+    asked
 }
 
-fn respond(stream: &mut TcpStream, answer: Answer, range: Option<usize>) -> std::io::Result<()> {
+fn respond(stream: &mut TcpStream, answer: Answer, asked: &Asked) -> std::io::Result<()> {
+    let mut range = asked.range;
+    let mut tag = String::new();
+    let answer = match answer {
+        Answer::TaggedCutOff(_, own) | Answer::Tagged(own) => {
+            tag = format!("ETag: {own}\r\n");
+            if asked.tag.as_deref() != Some(own) {
+                range = None;
+            }
+            if let Answer::TaggedCutOff(bytes, _) = answer { Answer::CutOff(bytes) } else { Answer::Whole }
+        }
+        other => other,
+    };
     let start = range.unwrap_or(0);
     let rest = &BODY[start.min(BODY.len())..];
     let mut head = |status: &str, length: usize, more: &str| {
-        write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n{more}\r\n")
+        write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n{tag}{more}\r\n")
     };
     let content_range = format!("Content-Range: bytes {start}-{}/{}\r\n", BODY.len() - 1, BODY.len());
     let ok = |head: &mut dyn FnMut(&str, usize, &str) -> std::io::Result<()>, length: usize| {
@@ -115,6 +138,7 @@ fn respond(stream: &mut TcpStream, answer: Answer, range: Option<usize>) -> std:
             stream.write_all(&BODY[..3])
         }
         Answer::Status(status) => head(&format!("{status} No"), 0, ""),
+        Answer::TaggedCutOff(..) | Answer::Tagged(_) => unreachable!("handled above"),
     }
 }
 
@@ -244,4 +268,32 @@ fn refusals_say_what_to_do() {
     assert!(error.contains("can't be downloaded automatically") && error.contains("NIST"), "{error}");
     let synthetic = Card::find("synth-news", None).unwrap();
     assert!(fetch(&synthetic, folder.path(), &mut |_| {}).unwrap_err().to_string().contains("nothing to fetch"));
+}
+
+#[test]
+fn without_a_checksum_halves_are_joined_by_their_tag_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, part) = (folder.path().join("toy/sub/train.conll"), folder.path().join("toy/sub/train.conll.part"));
+    let run = |answers: Vec<Answer>| {
+        let server = serve(answers);
+        let result = fetch(&card(&server, ""), folder.path(), &mut |_| {}).map_err(|e| e.to_string());
+        let asked = server.ranges.lock().unwrap().clone();
+        (result, asked)
+    };
+    // Nobody knows what this is the half of.
+    fs::create_dir_all(part.parent().unwrap()).unwrap();
+    fs::write(&part, "old").unwrap();
+    let (result, asked) = run(vec![Answer::Whole]);
+    assert!(result.is_ok() && asked == [None]);
+    assert_eq!(fs::read(&path).unwrap(), BODY);
+    fs::remove_file(&path).unwrap();
+
+    for (tag, goes_on) in [("\"one\"", true), ("\"two\"", false)] {
+        assert!(run(vec![Answer::TaggedCutOff(4, "\"one\""), Answer::Status(404)]).0.is_err());
+        let (result, asked) = run(vec![Answer::Tagged(tag)]);
+        assert!(result.is_ok(), "{result:?}");
+        assert_eq!((asked, fs::read(&path).unwrap()), (vec![Some(4)], BODY.to_vec()), "{goes_on}");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no tag is left");
+        fs::remove_file(&path).unwrap();
+    }
 }

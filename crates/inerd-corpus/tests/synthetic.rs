@@ -84,6 +84,32 @@ fn the_hierarchy_is_cut_at_any_number_of_types() {
 }
 
 #[test]
+fn what_a_grammar_cannot_give_is_refused() {
+    for (grammar, types) in [("news", 50), ("wiki", 0), ("wiki", 5000)] {
+        let recipe = Synthesis { grammar: grammar.to_owned(), types: Some(types), train: 1, ..Synthesis::default() };
+        let error = generate("x", &recipe).map(|corpus| corpus.name).unwrap_err().to_string();
+        assert!(error.contains(&format!("with {types} types: the grammar `{grammar}` has 1 to ")), "{error}");
+    }
+    // Every domain can be cut down to two types.
+    for grammar in ["biomed", "dialogue", "finance", "legal", "news", "social", "software", "wiki"] {
+        assert_eq!(recipe(grammar, |r| r.types = Some(2)).schema.len(), 2, "{grammar}");
+    }
+}
+
+#[test]
+fn hard_edges_make_longer_mentions() {
+    for grammar in ["biomed", "dialogue", "finance", "legal", "news", "social", "software", "wiki"] {
+        let words = |boundary| {
+            let corpus = recipe(grammar, |r| r.boundary = boundary);
+            let surfaces = corpus.train.iter().flat_map(|s| s.entities.iter().map(|e| s.surface(e)));
+            let (count, words) = surfaces.fold((0, 0), |(n, w), s| (n + 1, w + s.split(' ').count()));
+            words as f64 / f64::from(count)
+        };
+        assert!(words(1.0) > words(0.0) + 0.2, "{grammar}: {} {}", words(1.0), words(0.0));
+    }
+}
+
+#[test]
 fn every_knob_turns() {
     let overlapping = |corpus: &Corpus| {
         let nested = |s: &&Sentence| s.entities.windows(2).any(|w| w[0].span.overlaps(w[1].span));
@@ -103,7 +129,7 @@ fn every_knob_turns() {
 
     let ambiguous = |ambiguity| {
         let corpus = recipe("news", |r| r.ambiguity = ambiguity);
-        let options = CheckOptions { tokenize: None, context: None, sameness: Sameness::Words };
+        let options = CheckOptions { writing: None, context: None, sameness: Sameness::Words };
         check(&corpus, &options).ambiguous_surfaces.count
     };
     assert!(ambiguous(0.5) > ambiguous(0.0));

@@ -57,7 +57,7 @@ pub enum StageKind {
 /// Code versions: raised where a change of the code changes what a stage of the kind makes.
 pub mod version {
     pub const TOKENIZER: u32 = 1;
-    pub const CORPUS: u32 = 1;
+    pub const CORPUS: u32 = 2;
     pub const PRETRAIN: u32 = 1;
     /// Coarse and fine.
     pub const TRAIN: u32 = 1;

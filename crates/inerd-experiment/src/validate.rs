@@ -119,6 +119,27 @@ pub(crate) fn validate(settings: &Settings, place_of: &dyn Fn(&str) -> Option<Pl
             "\"all\", \"others\" and \"target\" are no datasets",
         );
     }
+    let used: Vec<&str> = (data.pool.iter().chain(data.target.as_deref()))
+        .chain(coarse.datasets.iter())
+        .chain(fine.datasets.iter())
+        .collect();
+    for (name, weight) in &data.merge.weights {
+        let key = format!("data.merge.weights.{name}");
+        if !used.contains(&name.as_str()) {
+            report(
+                &[&key, "data.merge.weights", "data.merge"],
+                format!("`data.merge.weights` weighs `{name}`, which no stage trains on"),
+                "name datasets of `data.pool` only",
+            );
+        }
+        if !(0.0..=1000.0).contains(weight) {
+            report(
+                &[&key, "data.merge.weights", "data.merge"],
+                format!("the weight {weight} of `{name}` is not in 0 to 1000"),
+                "1 takes every sentence once, 0.5 half of them, 2 every sentence twice",
+            );
+        }
+    }
     if data.pool.iter().any(is_keyword) {
         report(
             &["data.pool"],

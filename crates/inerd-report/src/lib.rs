@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::Error;
 pub use explain::{Explanation, explain};
+pub use figures::{CountMatrix, LengthCurves};
 pub use input::{
     Cell, Cost, CurvePoint, Experiment, Facts, GoldSet, Provenance, ReportInput, RuleAudit, StageRun, Status,
 };

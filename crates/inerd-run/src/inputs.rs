@@ -19,6 +19,8 @@ use crate::Error;
 pub struct FileInputs {
     /// One subfolder per dataset that isn't shipped.
     pub data_dir: Option<PathBuf>,
+    /// The user's own dataset cards, `<name>.toml`, before those that the program carries.
+    pub cards: Option<PathBuf>,
     /// One subfolder per model.
     pub models_dir: Option<PathBuf>,
     /// Plain texts to pre-train on, `<name>.txt` or `<name>.txt.zst`.
@@ -38,6 +40,11 @@ impl FileInputs {
         }
     }
 
+    /// The card of a dataset.
+    pub fn card(&self, name: &str) -> inerd_corpus::Result<Card> {
+        Card::find(name, self.cards.as_deref())
+    }
+
     /// The file of a plain text, where it is at hand.
     pub fn text_file(&self, name: &str) -> Option<PathBuf> {
         let dir = self.texts_dir.as_ref()?;
@@ -54,7 +61,7 @@ impl FileInputs {
         }
         let now = match what {
             "dataset" => {
-                let card = Card::find(&planned.name, None)?;
+                let card = self.card(&planned.name)?;
                 Fingerprint::from_bytes(inerd_corpus::fingerprint(&card, self.data_dir.as_deref())?)
             }
             "model" => {
@@ -74,7 +81,7 @@ impl FileInputs {
         let (what, name) = input.split_once(' ')?;
         match what {
             "dataset" => {
-                let card = Card::find(name, None).ok()?;
+                let card = self.card(name).ok()?;
                 inerd_corpus::fingerprint(&card, self.data_dir.as_deref()).err().map(|e| e.to_string())
             }
             "model" => Some(format!(
@@ -93,7 +100,7 @@ impl Inputs for FileInputs {
             message: format!("the dataset `{name}` is unknown"),
             help: e.to_string(),
         };
-        let card = Card::find(name, None).map_err(unknown)?;
+        let card = self.card(name).map_err(unknown)?;
         let data_dir = self.data_dir.as_deref();
         let at_hand = inerd_corpus::fingerprint(&card, data_dir)
             .and_then(|fingerprint| inerd_corpus::load(&card, data_dir).map(|corpus| (fingerprint, corpus)));

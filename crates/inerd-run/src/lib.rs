@@ -23,6 +23,7 @@ mod stages;
 mod store;
 mod vocabulary;
 mod worker;
+mod writing;
 
 pub use burn::tensor::Device;
 
@@ -48,3 +49,4 @@ pub use stages::{Job, work as work_stage};
 pub use store::{Artefact, FileEntry, Manifest, Staging, Store};
 pub use vocabulary::Vocabulary;
 pub use worker::{Outcome, Patience, StageWork, Worker};
+pub use writing::CorpusWriting;

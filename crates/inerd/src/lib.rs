@@ -36,6 +36,9 @@ struct Global {
     /// Folder of the datasets that are not shipped, one subfolder each.
     #[arg(long, global = true, env = "INERD_DATA", value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Folder of your own dataset cards, which `inerd data add` writes.
+    #[arg(long, global = true, env = "INERD_CARDS", default_value = "cards", value_name = "DIR")]
+    cards: PathBuf,
     /// Folder of the models that are not shipped.
     #[arg(long, global = true, env = "INERD_MODELS", value_name = "DIR")]
     models_dir: Option<PathBuf>,

@@ -70,7 +70,9 @@ impl Lab {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_inerd-under-test"));
         command.args(arguments).current_dir(self.dir.path()).stdin(Stdio::null());
-        for name in ["INERD_DATA", "INERD_STORE", "INERD_REPORTS", "INERD_MODELS", "INERD_TEXTS", "INERD_DEVICE"] {
+        for name in
+            ["INERD_DATA", "INERD_STORE", "INERD_REPORTS", "INERD_MODELS", "INERD_TEXTS", "INERD_CARDS", "INERD_DEVICE"]
+        {
             command.env_remove(name);
         }
         command

@@ -15,6 +15,16 @@ use crate::{Corpus, Error, Result};
 pub(super) fn corpus(name: &str, recipe: &Synthesis, grammar: &Grammar) -> Result<Corpus> {
     let labels = labels(grammar, recipe.types);
     let schema = Schema::new(labels.values().copied());
+    if let Some(count) = recipe.types.filter(|&count| count == 0 || count != schema.len()) {
+        let most = Schema::new(self::labels(grammar, None).into_values()).len();
+        return Err(Error::Invalid(format!(
+            "write `{name}` with {count} types: the grammar `{}` has 1 to {most}",
+            recipe.grammar
+        )));
+    }
+    if recipe.second_language > 0.0 && grammar.second.is_none() {
+        return Err(Error::Invalid(format!("write `{name}`: the grammar `{}` has no second language", recipe.grammar)));
+    }
     let unseen = unseen_types(&schema, recipe);
     let mut corpus = Corpus { name: name.to_owned(), schema: schema.clone(), ..Corpus::default() };
     for (split, size, evaluation) in

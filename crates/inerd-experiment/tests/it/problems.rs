@@ -42,6 +42,7 @@ fn settings_that_contradict_each_other() {
 [data]
 pool   = ["a"]
 target = "a"
+merge  = { weights = { a = -1.0, typo = 2.0 } }
 
 [model]
 width = 100

@@ -4,6 +4,7 @@ mod calibration;
 mod chart;
 mod comparison;
 mod confusion;
+mod datasets;
 mod fit;
 mod forest;
 mod heat;
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 use polars::prelude::DataFrame;
 
 pub(crate) use chart::Column;
+pub use datasets::{CountMatrix, LengthCurves};
 
 use crate::Error;
 use crate::contrast::Contrast;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use inerd_corpus::{Card, Corpus, Sameness, merge};
+use inerd_corpus::{Corpus, Sameness, merge};
 use inerd_experiment::{CorpusPart, CorpusStage, InputRef, Merge, Split, Subset, TypeNames, Unit};
 use inerd_text::Sentence;
 use rand::seq::IndexedRandom;
@@ -117,7 +117,7 @@ fn load(job: &Job<'_>, datasets: &[InputRef], valid_fraction: f64) -> Result<Vec
     let mut corpora = Vec::with_capacity(datasets.len());
     for dataset in datasets {
         job.context.inputs.unchanged("dataset", dataset)?;
-        let card = Card::find(&dataset.name, None)?;
+        let card = job.context.inputs.card(&dataset.name)?;
         let mut corpus = inerd_corpus::load(&card, job.context.inputs.data_dir.as_deref())?;
         if corpus.valid.is_empty() {
             let count = (corpus.train.len() as f64 * valid_fraction).round() as usize;

@@ -1,6 +1,5 @@
 //! Trains a byte-level BPE on what the models of an experiment will read and write.
 
-use inerd_corpus::Card;
 use inerd_experiment::TokenizerStage;
 use inerd_lm::Tokenizer;
 
@@ -14,7 +13,7 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &TokenizerStage) -> Result<(), Erro
     let mut texts = Vec::new();
     for dataset in &stage.datasets {
         job.context.inputs.unchanged("dataset", dataset)?;
-        let card = Card::find(&dataset.name, None)?;
+        let card = job.context.inputs.card(&dataset.name)?;
         let corpus = inerd_corpus::load(&card, job.context.inputs.data_dir.as_deref())?;
         texts.extend(corpus.train.into_iter().map(|s| s.text));
         // Type names are written in every answer: they deserve tokens as much as the sentences do.

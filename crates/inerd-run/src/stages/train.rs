@@ -15,6 +15,7 @@ use inerd_training::{
     CoRegularization, Example, Flow, Hooks, Markers, PlMarker, Settings, Step, Trained, perturbed, train,
 };
 use rand::Rng as _;
+use rayon::prelude::*;
 
 use super::Job;
 use super::answer::{Answering, Strategy, prompt};
@@ -209,23 +210,25 @@ struct LeftOut {
 
 impl Pairs<'_> {
     fn of(&self, sentences: &[Sentence]) -> (Vec<Example>, LeftOut) {
-        let mut left_out = LeftOut::default();
-        let examples = sentences.iter().filter_map(|sentence| {
-            let mut ids = prompt(self.codec, sentence, self.cued);
-            let response = ids.len();
-            let answer = self.codec.answer(sentence);
-            if ids.len() + answer.len() > self.longest {
-                left_out.too_long += 1;
-                return None;
-            }
-            let allowed = self.mask.map(|rules| allowed_along(self.codec, sentence, &answer, &rules));
-            let marked = self.training.pl_marker.as_ref().map(|own| labelled(self.codec, sentence, &ids, own));
-            let (spans, missed) = marked.unwrap_or_default();
-            left_out.entities += missed;
-            ids.extend(answer);
-            Some(Example { ids, response, allowed, spans })
-        });
-        (examples.collect(), left_out)
+        let pairs: Vec<(Option<Example>, usize)> = sentences.par_iter().map(|sentence| self.pair(sentence)).collect();
+        let too_long = pairs.iter().filter(|(example, _)| example.is_none()).count();
+        let entities = pairs.iter().map(|(_, missed)| missed).sum();
+        (pairs.into_iter().filter_map(|(example, _)| example).collect(), LeftOut { too_long, entities })
+    }
+
+    /// The example, unless it is too long, and the number of its entities that are no candidate span.
+    fn pair(&self, sentence: &Sentence) -> (Option<Example>, usize) {
+        let mut ids = prompt(self.codec, sentence, self.cued);
+        let response = ids.len();
+        let answer = self.codec.answer(sentence);
+        if ids.len() + answer.len() > self.longest {
+            return (None, 0);
+        }
+        let allowed = self.mask.map(|rules| allowed_along(self.codec, sentence, &answer, &rules));
+        let marked = self.training.pl_marker.as_ref().map(|own| labelled(self.codec, sentence, &ids, own));
+        let (spans, missed) = marked.unwrap_or_default();
+        ids.extend(answer);
+        (Some(Example { ids, response, allowed, spans }), missed)
     }
 }
 

@@ -148,6 +148,7 @@ fn context(global: &Global, store: Store, inputs: FileInputs) -> Result<Context,
 fn inputs(global: &Global, backend: Backend) -> FileInputs {
     FileInputs {
         data_dir: global.data_dir.clone(),
+        cards: Some(global.cards.clone()),
         models_dir: global.models_dir.clone(),
         texts_dir: global.texts_dir.clone(),
         backend,

@@ -1,17 +1,21 @@
 //! `inerd data`: what the datasets are, hold, and lack.
 
+mod figures;
+mod merge;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use inerd_corpus::{
-    Card, Check, CheckOptions, Corpus, Error, Merge, Sameness, Sheet, Stats, add, cards, check, conflict_sheet,
-    conflicts, convert, encode_all, fetch, load, overlap_matrix,
+    Card, Check, CheckOptions, Corpus, Draft, Error, Merge, Sameness, Sheet, Stats, Writing, add, cards, check,
+    conflict_sheet, conflicts, convert, fetch, load, overlap_matrix, repeated,
 };
 use inerd_lm::Tokenizer;
-use inerd_text::Span;
+use inerd_run::CorpusWriting;
 use serde::Serialize;
 
 use crate::Global;
@@ -22,9 +26,6 @@ use crate::output::{Failure, Output};
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Data,
-    /// Folder of your own dataset cards.
-    #[arg(long, global = true, env = "INERD_CARDS", value_name = "DIR")]
-    cards: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -37,7 +38,12 @@ enum Data {
     Stats {
         /// Names of datasets; all that are at hand where none is given.
         names: Vec<String>,
+        /// Also draw the counts and lengths into this folder (SVG, PDF, PNG).
+        #[arg(long, value_name = "DIR")]
+        plots: Option<PathBuf>,
     },
+    /// Say what merging datasets gives: sizes, types, clashes, removed sentences. Writes it where asked to.
+    Merge(merge::Arguments),
     /// Write a dataset to files of a common format.
     Convert {
         name: String,
@@ -57,6 +63,9 @@ enum Data {
         /// Name of the dataset: a-z, 0-9 and hyphens. The folder's name where not given.
         #[arg(long)]
         name: Option<String>,
+        /// Character encoding of the files (utf-8, utf-16le, latin1, …), where a byte-order mark does not tell.
+        #[arg(long, value_name = "LABEL")]
+        encoding: Option<String>,
     },
 }
 
@@ -70,9 +79,21 @@ struct CheckArguments {
     /// Tokens that the model reads at once: find the sentences that are too long.
     #[arg(long, value_name = "TOKENS", requires = "tokenizer")]
     context: Option<usize>,
-    /// Similarity from which two sentences count as near-duplicates; 1 for copies only.
-    #[arg(long, default_value_t = 0.8, value_name = "0..1")]
+    /// Similarity from which two sentences count as near-duplicates; 1 for the same words in the same order.
+    #[arg(long, default_value_t = 0.8, value_name = "0..1", value_parser = similarity)]
     near: f64,
+    /// Also write the tables (counts and ids, no text), the overlaps and figures into this folder.
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
+}
+
+fn similarity(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "expected a number above 0, at most 1".to_owned())?;
+    if value > 0.0 && value <= 1.0 { Ok(value) } else { Err("expected a number above 0, at most 1".to_owned()) }
+}
+
+fn sameness(near: f64) -> Sameness {
+    if near >= 1.0 { Sameness::Words } else { Sameness::Near(near) }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -82,13 +103,18 @@ enum Format {
 }
 
 pub(crate) fn run(arguments: Arguments, global: &Global, output: &mut Output) -> Result<ExitCode, Failure> {
-    let place = Place { cards: arguments.cards, data: global.data_dir.clone() };
+    let place = Place { cards: global.cards.clone(), data: global.data_dir.clone() };
     match arguments.command {
         Data::List => list(&place, output),
         Data::Check(check) => run_check(&check, &place, &global.store, output),
-        Data::Stats { names } => {
+        Data::Merge(arguments) => merge::run(&arguments, &place, output),
+        Data::Stats { names, plots } => {
             let corpora = place.corpora(&names, output)?;
             let stats: Vec<Stats> = corpora.iter().map(Stats::of).collect();
+            if let Some(folder) = plots {
+                figures::stats(&corpora, &stats, &folder).map_err(|e| Failure::during("draw", Exit::Input, e))?;
+                output.say(&format!("figures are in {}", folder.display()));
+            }
             let sheets: Vec<Sheet> = stats.iter().flat_map(Stats::sheets).collect();
             output.result(&text(&sheets), &stats);
             Ok(Exit::Success.into())
@@ -109,36 +135,66 @@ pub(crate) fn run(arguments: Arguments, global: &Global, output: &mut Output) ->
             Ok(Exit::Success.into())
         }
         Data::Fetch { names } => run_fetch(&names, &place, output),
-        Data::Add { folder, name } => {
-            let of_folder = || folder.canonicalize().ok()?.file_name().map(|n| n.to_string_lossy().to_lowercase());
+        Data::Add { folder, name, encoding } => {
+            let of_folder = || {
+                let folder = folder.canonicalize().ok()?;
+                Some(slug(&folder.file_name()?.to_string_lossy()))
+            };
             let name = name.or_else(of_folder).unwrap_or_default();
-            let cards = place.cards.clone().unwrap_or_else(|| PathBuf::from("data"));
-            let path = add(&folder, &name, &cards).map_err(|e| failed("add the dataset", e))?;
-            output.result(&format!("{} (use it with --cards {})", path.display(), cards.display()), &path);
+            let (path, draft) =
+                add(&folder, &name, encoding.as_deref(), &place.cards).map_err(|e| failed("add the dataset", e))?;
+            output.result(&added(&path, &draft), &path);
             Ok(Exit::Success.into())
         }
     }
 }
 
+/// A folder's name as a card's.
+fn slug(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let words: String = name.chars().map(plain).collect();
+    words.split('-').filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")
+}
+
+/// What a new card says, to be looked over.
+fn added(path: &Path, Draft { card, left_out }: &Draft) -> String {
+    let mut files = Sheet::new("files", &["split", "encoding", "path"]);
+    for file in &card.files {
+        files.row([file.split.name().to_owned(), file.encoding.clone(), file.path.clone()]);
+    }
+    let mut types = Sheet::new("types", &["label", "name"]);
+    card.types.iter().for_each(|(label, words)| types.row([label.clone(), words.clone()]));
+    let mut said = format!("{}\n{}", files.text(), types.text());
+    if !left_out.is_empty() {
+        said += &format!("\nnot used, for they are read in another way: {}\n", left_out.join(", "));
+    }
+    said + &format!(
+        "\n{} was written: look it over, and fill in its licence and citation.\n`{}` is a dataset now: \
+         `inerd data check {}`, and in experiments `data.pool = [\"{}\"]`.",
+        path.display(),
+        card.name,
+        card.name,
+        card.name
+    )
+}
+
 /// Where cards and data are found.
 struct Place {
-    cards: Option<PathBuf>,
+    cards: PathBuf,
     data: Option<PathBuf>,
 }
 
 impl Place {
     fn card(&self, name: &str) -> Result<Card, Failure> {
-        Card::find(name, self.cards.as_deref()).map_err(|e| Failure::during("find the dataset", Exit::Usage, e))
+        Card::find(name, Some(&self.cards)).map_err(|e| Failure::during("find the dataset", Exit::Usage, e))
     }
 
     /// The program's cards and the user's own.
     fn all(&self) -> Result<Vec<Card>, Failure> {
         let mut all: BTreeMap<String, Card> = cards().iter().map(|c| (c.name.clone(), c.clone())).collect();
-        if let Some(folder) = &self.cards {
-            for name in Card::names_in(folder).map_err(|e| failed("list the cards", e))? {
-                let card = self.card(&name)?;
-                all.insert(name, card);
-            }
+        for name in Card::names_in(&self.cards).map_err(|e| failed("list the cards", e))? {
+            let card = self.card(&name)?;
+            all.insert(name, card);
         }
         Ok(all.into_values().collect())
     }
@@ -180,12 +236,9 @@ fn list(place: &Place, output: &mut Output) -> Result<ExitCode, Failure> {
     let mut sheet = Sheet::new("datasets", &["name", "state", "types", "language", "domain", "licence", "title"]);
     let mut listed = Vec::new();
     for card in place.all()? {
-        let here = |data: &PathBuf| {
-            card.files.iter().all(|f| inerd_corpus::locate(&data.join(card.folder()).join(&f.path)).is_some())
-        };
         let state = if card.is_synthetic() {
             "generated"
-        } else if place.data.as_ref().is_some_and(here) {
+        } else if card.is_at_hand(place.data.as_deref()) {
             "here"
         } else if card.manual.is_empty() {
             "fetch"
@@ -211,70 +264,57 @@ fn run_check(
     output: &mut Output,
 ) -> Result<ExitCode, Failure> {
     let mut corpora = place.corpora(&arguments.names, output)?;
-    let sameness = if arguments.near >= 1.0 { Sameness::Words } else { Sameness::Near(arguments.near) };
-    let tokens = match &arguments.tokenizer {
-        None => None,
-        Some(path) => Some(Tokens::of(path, &corpora, &store.join("cache"))?),
+    let sameness = sameness(arguments.near);
+    let writings: Vec<Option<CorpusWriting>> = match &arguments.tokenizer {
+        None => corpora.iter().map(|_| None).collect(),
+        Some(path) => {
+            let tokenizer = Tokenizer::load(path, None);
+            let tokenizer = Arc::new(tokenizer.map_err(|e| Failure::during("read the tokenizer", Exit::Input, e))?);
+            let file = std::fs::read(path).map_err(|e| Failure::during("read the tokenizer", Exit::Input, e))?;
+            let cache = store.join("cache");
+            let of = |corpus| CorpusWriting::new(&tokenizer, &file, corpus, Some(&cache)).map(Some);
+            let all: Result<_, inerd_run::Error> = corpora.iter().map(of).collect();
+            all.map_err(|e| Failure::during("tokenise", super::exit_of(&e), e))?
+        }
     };
-    let spans = |text: &str| tokens.as_ref().map_or_else(Vec::new, |t| t.spans(text));
-    let options = CheckOptions {
-        tokenize: if tokens.is_some() { Some(&spans) } else { None },
-        context: arguments.context,
-        sameness,
+    let of = |(corpus, writing): (&Corpus, &Option<CorpusWriting>)| {
+        let writing = writing.as_ref().map(|w| w as &dyn Writing);
+        check(corpus, &CheckOptions { writing, context: arguments.context, sameness })
     };
-    let checks: Vec<Check> = corpora.iter().map(|c| check(c, &options)).collect();
+    let checks: Vec<Check> = corpora.iter().zip(&writings).map(of).collect();
     let mut sheets: Vec<Sheet> = Vec::new();
     for (corpus, found) in corpora.iter().zip(&checks) {
         sheets.extend(Stats::of(corpus).sheets().into_iter().take(1));
         sheets.extend(found.sheets());
     }
-    let matrix = overlap_matrix(&corpora, sameness);
+    let overlaps = repeated(&corpora, sameness);
+    let matrix = overlap_matrix(&corpora, &overlaps);
+    if let Some(folder) = &arguments.report {
+        let lengths = writings.iter().zip(&corpora).map(|(w, c)| w.as_ref().map(|w| figures::lengths(c, w))).collect();
+        let stats: Vec<Stats> = corpora.iter().map(Stats::of).collect();
+        let report = figures::Report {
+            corpora: &corpora,
+            stats: &stats,
+            checks: &checks,
+            overlaps: &overlaps,
+            matrix: &matrix,
+            lengths,
+            context: arguments.context,
+        };
+        report.write(folder).map_err(|e| Failure::during("write the report", Exit::Input, e))?;
+        output.say(&format!("tables and figures are in {}", folder.display()));
+    }
     let merge = Merge::default();
     corpora.iter_mut().for_each(|c| merge.rename_types(c));
     let clashes = conflicts(&corpora);
     if corpora.len() > 1 {
         sheets.extend([matrix.clone(), conflict_sheet(&clashes)]);
     }
-    let json = serde_json::json!({ "datasets": checks, "test_in_train": matrix, "conflicts": clashes });
+    let json = serde_json::json!({
+        "datasets": checks, "test_in_train": matrix, "repeated": overlaps, "conflicts": clashes,
+    });
     output.result(&text(&sheets), &json);
     Ok(Exit::Success.into())
-}
-
-/// A tokenizer, and the tokens of the texts that will be asked for.
-struct Tokens {
-    tokenizer: Tokenizer,
-    known: BTreeMap<String, Vec<u32>>,
-}
-
-impl Tokens {
-    fn of(path: &Path, corpora: &[Corpus], cache: &Path) -> Result<Self, Failure> {
-        let wrong = |e| Failure::during("read the tokenizer", Exit::Input, e);
-        let tokenizer = Tokenizer::load(path, None).map_err(wrong)?;
-        let file = std::fs::read(path).map_err(|e| Failure::during("read the tokenizer", Exit::Input, e))?;
-        let mut known = BTreeMap::new();
-        for corpus in corpora {
-            let texts: Vec<&str> = corpus.splits().iter().flat_map(|(_, s)| *s).map(|s| s.text.as_str()).collect();
-            let encoded = encode_all(&texts, &file, Some(cache), &|text| tokenizer.encode(text));
-            let encoded = encoded.map_err(|e| Failure::during("keep the tokens", Exit::Store, e))?;
-            known.extend(texts.into_iter().map(str::to_owned).zip(encoded));
-        }
-        Ok(Self { tokenizer, known })
-    }
-
-    /// Byte spans of the text's tokens, from the bytes that each one writes.
-    fn spans(&self, text: &str) -> Vec<Span> {
-        let ids = self.known.get(text).cloned().unwrap_or_else(|| self.tokenizer.encode(text));
-        let lengths: Vec<usize> = ids.iter().map(|&id| self.tokenizer.token_bytes(id).len()).collect();
-        // Some tokenizers put a space in front of every text.
-        let extra = lengths.iter().sum::<usize>().saturating_sub(text.len());
-        let mut at = 0;
-        let span = |length: usize| {
-            let start = at;
-            at += length;
-            Span::new(usize::saturating_sub(start, extra), usize::saturating_sub(at, extra).min(text.len()))
-        };
-        lengths.into_iter().map(span).collect()
-    }
 }
 
 fn run_fetch(names: &[String], place: &Place, output: &mut Output) -> Result<ExitCode, Failure> {
