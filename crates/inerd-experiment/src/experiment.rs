@@ -109,6 +109,7 @@ fn shrink(settings: &mut Settings) {
     let model = &mut settings.model;
     model.layers = model.layers.min(2);
     model.heads = model.heads.min(2);
+    model.kv_heads = model.kv_heads.map(|shared| shared.min(model.heads));
     model.width = 16 * model.heads;
     model.context = model.context.min(512);
     let pretrain = &mut settings.pretrain;

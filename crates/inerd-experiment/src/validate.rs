@@ -2,7 +2,16 @@
 
 use crate::define::Names;
 use crate::problem::{Place, Problem};
-use crate::settings::{DataOrder, LoraMode, ModelKind, Settings, TokenizerKind, Training};
+use crate::settings::{Architecture, DataOrder, LoraMode, ModelKind, Settings, TokenizerKind, Training};
+
+/// What the width of a head must be a multiple of: rotary positions turn pairs, GPT-NeoX in a quarter of a head.
+fn rotary_step(architecture: Architecture) -> usize {
+    match architecture {
+        Architecture::Gpt2 => 1,
+        Architecture::Llama | Architecture::Falcon => 2,
+        Architecture::GptNeoX => 8,
+    }
+}
 
 /// Checks one point's settings.
 pub(crate) fn validate(settings: &Settings, place_of: &dyn Fn(&str) -> Option<Place>, problems: &mut Vec<Problem>) {
@@ -18,6 +27,19 @@ pub(crate) fn validate(settings: &Settings, place_of: &dyn Fn(&str) -> Option<Pl
             format!("{} attention heads don't divide the width {}", model.heads, model.width),
             "choose `model.width` as a multiple of `model.heads`",
         ),
+        ModelKind::Scratch if model.kv_heads.is_some_and(|shared| shared == 0 || model.heads % shared != 0) => report(
+            &["model.kv_heads", "model.heads"],
+            format!("{} heads can't share {} key-value heads", model.heads, model.kv_heads.unwrap_or(0)),
+            "choose `model.heads` as a multiple of `model.kv_heads`",
+        ),
+        ModelKind::Scratch if !(model.width / model.heads.max(1)).is_multiple_of(rotary_step(model.architecture)) => {
+            let (width, step) = (model.width / model.heads.max(1), rotary_step(model.architecture));
+            report(
+                &["model.heads", "model.width", "model.architecture"],
+                format!("heads of width {width} can't be rotated: the architecture needs a multiple of {step}"),
+                "change `model.width` or `model.heads`",
+            );
+        }
         ModelKind::Scratch if tokenizer.kind == TokenizerKind::Model => report(
             &["tokenizer.kind", "model.kind"],
             "a model from scratch has no tokenizer of its own".into(),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::inputs::{Dataset, SplitSize, World};
-use crate::settings::{Model, ModelKind, PlMarker, Settings, Subset, TokenizerKind};
+use crate::settings::{Architecture, Model, ModelKind, PlMarker, Settings, Subset, TokenizerKind};
 
 /// The amount of work of a stage. A prediction's input; never part of an identity.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -74,11 +74,24 @@ pub struct ModelSize {
     pub context: f64,
 }
 
-/// Parameters of a model from scratch, tied embeddings: `V d + C d + L (12 d² + 13 d) + 2 d` (GPT-2).
+/// Parameters of a model from scratch with tied embeddings, `V d + …` with `L` times the block's:
+///
+/// GPT-2 `C d + 2 d` and `12 d² + 13 d`; GPT-NeoX `2 d` and the same; Falcon `2 d` and `10 d² + 2 d (h + 1)`; Llama `d`
+/// and `2 d² + 2 d k h + 3 d f + 2 d`, for heads of width `h`, `k` key-value heads, a feed-forward layer of width `f`.
 pub fn scratch_parameters(model: &Model, vocabulary: usize) -> u64 {
-    let (v, d, c, l) = (vocabulary as u64, model.width as u64, model.context as u64, model.layers as u64);
-    let block = d.saturating_mul(d).saturating_mul(12).saturating_add(d.saturating_mul(13));
-    v.saturating_add(c).saturating_add(2).saturating_mul(d).saturating_add(l.saturating_mul(block))
+    let (v, d, c, l) = (vocabulary as f64, model.width as f64, model.context as f64, model.layers as f64);
+    let h = d / model.heads.max(1) as f64;
+    let (rest, block) = match model.architecture {
+        Architecture::Gpt2 => (c * d + 2.0 * d, 12.0 * d * d + 13.0 * d),
+        Architecture::GptNeoX => (2.0 * d, 12.0 * d * d + 13.0 * d),
+        Architecture::Falcon => (2.0 * d, 10.0 * d * d + 2.0 * d * (h + 1.0)),
+        Architecture::Llama => {
+            let k = model.kv_heads.unwrap_or(model.heads) as f64;
+            let f = (8 * model.width).div_ceil(3).next_multiple_of(16) as f64;
+            (d, 2.0 * d * d + 2.0 * d * k * h + 3.0 * d * f + 2.0 * d)
+        }
+    };
+    (v * d + rest + l * block) as u64
 }
 
 /// Assumed where a dataset's size is unknown.

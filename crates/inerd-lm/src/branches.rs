@@ -61,7 +61,7 @@ impl<'a> Branches<'a> {
         }
         let index: Vec<i32> = columns.keys().map(|&t| t as i32).collect();
         let index = Tensor::<1, Int>::from_data(TensorData::new(index, [columns.len()]), self.reader.device);
-        let logits = rows(hidden.matmul(decoder.output().select(0, index).transpose()));
+        let logits = rows(hidden.matmul(decoder.output_rows(index).transpose()));
         let wanted = |(branch, row): (&Branch<'_>, Vec<f32>)| {
             branch.wanted.unwrap_or_default().iter().map(|t| row[columns[t]]).collect()
         };

@@ -16,6 +16,12 @@ pub enum Error {
     Safetensors { path: PathBuf, reason: String },
     #[error("`{}` does not fit its config.json: {}", path.display(), problems.join("; "))]
     Weights { path: PathBuf, problems: Vec<String> },
+    #[error("the adapter does not fit: {reason}")]
+    Adapter { reason: String },
+    #[error("`{name}` can't be fetched: {reason}")]
+    Fetch { name: String, reason: String },
+    #[error("token {id} is outside the model's vocabulary of {vocabulary}")]
+    UnknownToken { id: u32, vocabulary: usize },
     #[error("`{}` is not a readable tokenizer: {reason}", path.display())]
     Tokenizer { path: PathBuf, reason: String },
     #[error(

@@ -235,7 +235,7 @@ impl Batch<'_> {
             }
             let index: Vec<i32> = columns.keys().map(|&t| t as i32).collect();
             let index = Tensor::<1, Int>::from_data(TensorData::new(index, [columns.len()]), self.reader.device);
-            hidden.matmul(self.reader.model.decoder.output().select(0, index).transpose())
+            hidden.matmul(self.reader.model.decoder.output_rows(index).transpose())
         };
         let [_, width] = logits.dims();
         let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();

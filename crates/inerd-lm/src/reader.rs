@@ -25,7 +25,7 @@ struct Sequence {
 impl<'a> Reader<'a> {
     /// `rows` empty sequences, with room for `capacity` tokens to begin with.
     pub(crate) fn new(model: &'a LanguageModel, rows: usize, capacity: usize, device: &'a Device) -> Self {
-        let cache = KvCache::new(model.config.layers(), capacity);
+        let cache = KvCache::new(model.config.cache_layers(), capacity);
         Self { model, device, cache, rows: vec![Sequence::default(); rows] }
     }
 

@@ -64,6 +64,16 @@ impl Tokenizer {
         Ok(Self { inner, bytes, end_of_sequence })
     }
 
+    /// The same tokenizer with tokens of one's own at the end of its vocabulary. Each is matched verbatim wherever it
+    /// stands in a text and adds nothing to the output; those that it knows already stay what they are.
+    pub fn with_tokens(mut self, names: &[&str]) -> Result<Self, Error> {
+        let tokens = names.iter().map(|name| AddedToken::from(*name, true)).collect::<Vec<_>>();
+        let refused = |e: tokenizers::Error| Error::Tokenizer { path: "tokenizer".into(), reason: e.to_string() };
+        self.inner.add_tokens(tokens).map_err(refused)?;
+        self.bytes = token_bytes(&self.inner);
+        Ok(self)
+    }
+
     /// Writes `tokenizer.json`.
     pub fn save(&self, path: &Path) -> Result<(), Error> {
         self.inner
@@ -75,6 +85,16 @@ impl Tokenizer {
     pub fn encode(&self, text: &str) -> Vec<u32> {
         // Encoding fails for models without an unknown token only; the raw bytes of such text are simply left out.
         self.inner.encode_fast(text, false).map(|e| e.get_ids().to_vec()).unwrap_or_default()
+    }
+
+    /// Token ids of `text` with what the tokenizer puts around it, such as begin-of-sequence: as transformers reads it.
+    pub fn encode_with_special(&self, text: &str) -> Vec<u32> {
+        self.inner.encode_fast(text, true).map(|e| e.get_ids().to_vec()).unwrap_or_default()
+    }
+
+    /// The text of token ids as the tokenizer's own decoder joins it, special tokens left out.
+    pub fn decode_text(&self, ids: &[u32]) -> String {
+        self.inner.decode(ids, true).unwrap_or_else(|_| self.decode(ids))
     }
 
     /// The text of token ids; bytes that are no UTF-8 become replacement characters.

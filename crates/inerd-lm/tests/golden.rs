@@ -41,49 +41,64 @@ fn load(dir: &Path) -> (LanguageModel, Tokenizer, Device) {
 
 const GPT2: &str = "tinystories-3m-chat-gpt2";
 
+/// The models, the weights that there are of each, and the story's perplexity.
+const MODELS: [(&str, &[&str], f64); 3] = [
+    (GPT2, &["hf", "hf-bf16"], 2.26),
+    ("stories260k", &["hf", "hf-bf16"], 1.43),
+    ("tinystories-656k", &["hf", "hf-resaved", "hf-bf16"], 22.36),
+];
+
 #[test]
-fn gpt2_logits_and_greedy_text_equal_those_of_transformers() {
-    let Some(dir) = shared(GPT2) else { return };
-    let (model, tokenizer, device) = load(&dir.join("hf"));
-    for case in golden(&dir)["cases"].as_array().unwrap() {
-        let prompt = ids(&case["input_ids"]);
-        let logits = model.last_logits(&prompt, &device);
-        for (got, want) in logits.iter().zip(case["last_logits_first16"].as_array().unwrap()) {
-            let want = want.as_f64().unwrap();
-            assert!((f64::from(*got) - want).abs() <= 2e-5 * want.abs().max(1.0), "{got} instead of {want}");
+fn logits_and_greedy_text_equal_those_of_transformers() {
+    for (name, folders, _) in MODELS {
+        let Some(dir) = shared(name) else { return };
+        for folder in folders.iter().filter(|folder| **folder != "hf-bf16") {
+            let (model, tokenizer, device) = load(&dir.join(folder));
+            for case in golden(&dir)["cases"].as_array().unwrap() {
+                let prompt = ids(&case["input_ids"]);
+                let logits = model.last_logits(&prompt, &device);
+                for (got, want) in logits.iter().zip(case["last_logits_first16"].as_array().unwrap()) {
+                    let want = want.as_f64().unwrap();
+                    let difference = (f64::from(*got) - want).abs();
+                    assert!(difference <= 2e-5 * want.abs().max(1.0), "{name}/{folder}: {got} instead of {want}");
+                }
+                let greedy = ids(&case["greedy_ids"]);
+                let settings = Settings {
+                    batch: 1,
+                    max_new_tokens: greedy.len() - prompt.len(),
+                    end_of_sequence: tokenizer.end_of_sequence(),
+                };
+                let request = Request::new(prompt.clone(), Box::new(Free));
+                let output = generate(&model, vec![request], settings, &device, &mut |_| {}).unwrap().remove(0);
+                assert_eq!([prompt, output.ids].concat(), greedy, "{name}/{folder}");
+            }
         }
-        let greedy = ids(&case["greedy_ids"]);
-        let settings = Settings {
-            batch: 1,
-            max_new_tokens: greedy.len() - prompt.len(),
-            end_of_sequence: tokenizer.end_of_sequence(),
-        };
-        let request = Request::new(prompt.clone(), Box::new(Free));
-        let output = generate(&model, vec![request], settings, &device, &mut |_| {}).unwrap().remove(0);
-        assert_eq!([prompt, output.ids].concat(), greedy);
     }
 }
 
 #[test]
-fn gpt2_knows_its_story() {
-    let Some(dir) = shared(GPT2) else { return };
-    let golden = golden(&dir);
-    let story = ids(&golden["story_ids"]);
-    for (weights, tolerance) in [("hf", 2e-4), ("hf-bf16", 0.2)] {
-        let (model, _, device) = load(&dir.join(weights));
-        let hidden = model.decoder.hidden(&Input::sequence(&story, &device), None);
-        let log_probabilities = burn::tensor::activation::log_softmax(model.decoder.logits(hidden), 2);
-        let [_, length, vocabulary] = log_probabilities.dims();
-        let values: Vec<f32> = log_probabilities.into_data().iter::<f32>().collect();
-        let mut sum = 0.0;
-        for (position, want) in (0..length - 1).zip(golden["story_logprobs"].as_array().unwrap()) {
-            let got = f64::from(values[position * vocabulary + story[position + 1] as usize]);
-            let want = want.as_f64().unwrap();
-            assert!((got - want).abs() < tolerance, "{weights}, position {position}: {got} instead of {want}");
-            sum += got;
+fn each_model_knows_its_story() {
+    for (name, folders, perplexity) in MODELS {
+        let Some(dir) = shared(name) else { return };
+        let golden = golden(&dir);
+        let story = ids(&golden["story_ids"]);
+        for folder in folders {
+            let (model, _, device) = load(&dir.join(folder));
+            let hidden = model.decoder.hidden(&Input::sequence(&story, &device), None);
+            let log_probabilities = burn::tensor::activation::log_softmax(model.decoder.logits(hidden), 2);
+            let [_, length, vocabulary] = log_probabilities.dims();
+            let values: Vec<f32> = log_probabilities.into_data().iter::<f32>().collect();
+            let tolerance = if *folder == "hf-bf16" { 0.2 } else { 2e-4 };
+            let mut sum = 0.0;
+            for (position, want) in (0..length - 1).zip(golden["story_logprobs"].as_array().unwrap()) {
+                let got = f64::from(values[position * vocabulary + story[position + 1] as usize]);
+                let want = want.as_f64().unwrap();
+                assert!((got - want).abs() < tolerance, "{name}/{folder}, {position}: {got} instead of {want}");
+                sum += got;
+            }
+            let got = (-sum / (length - 1) as f64).exp();
+            assert!((got - perplexity).abs() < 0.05, "{name}/{folder}: perplexity {got}");
         }
-        let perplexity = (-sum / (length - 1) as f64).exp();
-        assert!((perplexity - 2.26).abs() < 0.05, "{weights}: perplexity {perplexity}");
     }
 }
 

@@ -21,7 +21,7 @@ use inerd_experiment::{Fingerprint, Plan, StageKind};
 use serde::{Deserialize, Serialize};
 
 use crate::stages::corpus::{TRAIN, VALID};
-use crate::stages::train::MODEL;
+use crate::stages::weights::MODEL;
 use crate::{Error, Store};
 
 const FORMAT: u32 = 1;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use inerd_experiment::{Fingerprint, Plan};
 use serde::Serialize;
 
-use crate::stages::train::MODEL;
+use crate::stages::weights::MODEL;
 use crate::{Error, Store};
 
 /// What counts as rubbish.

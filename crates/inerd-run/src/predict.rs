@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use inerd_experiment::{Fingerprint, Format, Granularity, Rules};
-use inerd_lm::{LanguageModel, Tokenizer};
+use inerd_lm::Tokenizer;
 use inerd_text::{Generation, Schema, Sentence};
 
 use crate::stages::answer::{Answering, Strategy};
 use crate::stages::corpus::SCHEMA;
 use crate::stages::generate;
 use crate::stages::tokenizer::TOKENIZER;
-use crate::stages::train::MODEL;
+use crate::stages::weights::{self, MODEL};
 use crate::{Context, Error, Store};
 
 /// What is predicted, and how.
@@ -34,7 +34,7 @@ impl Prediction {
         context: &Context,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Vec<Generation>, Error> {
-        let model = LanguageModel::load(&self.model, &context.device)?;
+        let model = weights::load_dir(context, &self.model)?;
         let tokenizer = Arc::new(Tokenizer::load(&self.model.join(TOKENIZER), model.config.eos_token())?);
         model.check_tokenizer(&tokenizer)?;
         let sentences: Vec<Sentence> = texts

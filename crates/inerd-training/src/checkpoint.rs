@@ -5,7 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::optim::ModuleOptimizer;
-use burn::tensor::Device;
 use inerd_lm::LanguageModel;
 use serde::{Deserialize, Serialize};
 
@@ -79,12 +78,11 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// The newest checkpoint that is whole, if there is any, of a training of `copies` models.
+    /// The newest checkpoint that is whole, if there is any. `begun` are the models that the training began with.
     pub(crate) fn load(
         &self,
-        copies: usize,
         optimizer: ModuleOptimizer,
-        device: &Device,
+        begun: &[LanguageModel],
     ) -> Result<Result<(Vec<LanguageModel>, ModuleOptimizer, State), ModuleOptimizer>, Error> {
         let Some(dir) = self.finished().pop() else { return Ok(Err(optimizer)) };
         let invalid = |reason: String| Error::ReadCheckpoint { path: dir.clone(), reason };
@@ -93,7 +91,8 @@ impl Checkpoints {
         if state.format != FORMAT {
             return Err(invalid(format!("it has format {}, this version reads {FORMAT}", state.format)));
         }
-        let copies: Result<Vec<_>, _> = (0..copies).map(|i| LanguageModel::load(&of_copy(&dir, i), device)).collect();
+        let copies: Result<Vec<_>, _> =
+            begun.iter().enumerate().map(|(i, copy)| copy.restored(&of_copy(&dir, i))).collect();
         let copies = copies?;
         let optimizer = optimizer.load(dir.join("optimizer.bpk")).map_err(|e| invalid(e.to_string()))?;
         Ok(Ok((copies, optimizer, state)))
@@ -113,8 +112,8 @@ impl Checkpoints {
         fs::rename(&partial, &best).map_err(failed)
     }
 
-    pub(crate) fn load_best(&self, epoch: usize, device: &Device) -> Result<LanguageModel, Error> {
-        Ok(LanguageModel::load(&self.best(epoch), device)?)
+    pub(crate) fn load_best(&self, epoch: usize, model: &LanguageModel) -> Result<LanguageModel, Error> {
+        Ok(model.restored(&self.best(epoch))?)
     }
 
     fn best(&self, epoch: usize) -> PathBuf {

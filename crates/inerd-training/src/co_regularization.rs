@@ -16,7 +16,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, TensorData};
 use inerd_lm::attention::Mask;
-use inerd_lm::{Decoder, Input, LanguageModel, random};
+use inerd_lm::{Decoder, Input, LanguageModel, Noise, random};
 use rand_distr::{Distribution as _, StandardNormal};
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +68,7 @@ pub(crate) fn answers(
     examples: &[&Example],
     packed: &Packed,
     loss: Loss,
+    noise: Option<Noise>,
     device: &Device,
 ) -> Option<Answers> {
     let counted = targets(examples, packed, loss);
@@ -75,7 +76,7 @@ pub(crate) fn answers(
         return None;
     }
     let mask = Mask::segments(&packed.segments, packed.rows, packed.width, device);
-    let input = Input::new(&packed.ids, &packed.positions, packed.rows, mask, device);
+    let input = Input::new(&packed.ids, &packed.positions, packed.rows, mask, device).with_noise(noise);
     let hidden = decoder.hidden(&input, None);
     let [rows, width, embedding] = hidden.dims();
     let hidden = hidden.reshape([rows * width, embedding]);
@@ -135,7 +136,7 @@ pub fn perturbed(model: &LanguageModel, noise: f64, seed: u64) -> LanguageModel 
         }
     }
     let decoder = model.decoder.clone().map(&mut Perturb { noise, seed });
-    LanguageModel { config: model.config.clone(), decoder }
+    model.with_decoder(decoder)
 }
 
 /// Gives the parameters of a copy identities of their own, so that one optimiser keeps all copies apart. Copy 0 keeps

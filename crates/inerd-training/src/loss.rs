@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use inerd_lm::attention::{HIDDEN, Mask};
-use inerd_lm::{Decoder, Input, LanguageModel};
+use inerd_lm::{Decoder, Input, LanguageModel, Noise};
 
 use crate::example::{Example, Packed, pack};
 use crate::settings::Loss;
@@ -22,12 +22,13 @@ pub(crate) struct Target<'a> {
 /// The summed cross-entropy (nats) of the response tokens of `examples`, and how many tokens were counted.
 ///
 /// `None` where no position has an alternative to choose from: there is nothing to learn. The sum, not the mean, so
-/// that micro-batches add up to exactly the batch's loss.
+/// that micro-batches add up to exactly the batch's loss. `noise` is the source of dropout, in training only.
 pub fn response_loss(
     decoder: &Decoder,
     examples: &[&Example],
     packed: &Packed,
     loss: Loss,
+    noise: Option<Noise>,
     device: &Device,
 ) -> Option<(Tensor<1>, usize)> {
     let targets = targets(examples, packed, loss);
@@ -35,7 +36,7 @@ pub fn response_loss(
         return None;
     }
     let mask = Mask::segments(&packed.segments, packed.rows, packed.width, device);
-    let input = Input::new(&packed.ids, &packed.positions, packed.rows, mask, device);
+    let input = Input::new(&packed.ids, &packed.positions, packed.rows, mask, device).with_noise(noise);
     let hidden = decoder.hidden(&input, None);
     let [rows, width, embedding] = hidden.dims();
     let positions = index(targets.iter().map(|t| t.position), device);
@@ -56,7 +57,7 @@ pub fn mean_loss(model: &LanguageModel, examples: &[Example], loss: Loss, device
     sorted.sort_by_key(|e| e.ids.len());
     let (mut sum, mut count) = (0.0, 0);
     for chunk in sorted.chunks(16) {
-        if let Some((loss, tokens)) = response_loss(&model.decoder, chunk, &pack(chunk), loss, device) {
+        if let Some((loss, tokens)) = response_loss(&model.decoder, chunk, &pack(chunk), loss, None, device) {
             sum += f64::from(loss.into_scalar::<f32>());
             count += tokens;
         }
@@ -107,7 +108,7 @@ pub(crate) fn allowed_logits(
         scores[union[&target.token]] = 0.0;
     }
     let columns = targets.iter().map(|t| union[&t.token]).collect();
-    let rows = decoder.output().select(0, index(union.keys().map(|&t| t as usize), device));
+    let rows = decoder.output_rows(index(union.keys().map(|&t| t as usize), device));
     let mask = Tensor::<2>::from_data(TensorData::new(scores, [targets.len(), width]), device);
     (hidden.matmul(rows.transpose()) + mask, columns)
 }

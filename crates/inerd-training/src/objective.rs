@@ -2,7 +2,7 @@
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor};
-use inerd_lm::Decoder;
+use inerd_lm::{Decoder, Noise};
 
 use crate::co_regularization::{answers, cross_entropy, divergence};
 use crate::example::{Example, pack};
@@ -66,21 +66,28 @@ pub(crate) struct Objective<'a> {
     pub(crate) counts: Counts,
     /// The weight of the divergence at this step.
     pub(crate) alpha: f64,
+    /// Optimiser steps done before this one.
+    pub(crate) step: usize,
     pub(crate) device: &'a Device,
 }
 
 impl Objective<'_> {
     /// The answers of some examples; `None` where there is nothing to learn.
-    pub(crate) fn answers(&self, copies: &[Decoder], examples: &[&Example]) -> Option<(Tensor<1>, Sums)> {
+    pub(crate) fn answers(&self, copies: &[Decoder], examples: &[&Example], part: usize) -> Option<(Tensor<1>, Sums)> {
         let (loss, device) = (self.settings.loss, self.device);
         let packed = pack(examples);
         if let [only] = copies {
-            let (loss, _) = response_loss(only, examples, &packed, loss, device)?;
+            let (loss, _) =
+                response_loss(only, examples, &packed, loss, Some(self.noise(0, &format!("part {part}"))), device)?;
             let sums = Sums { answers: number(&loss), ..Sums::default() };
             return Some((loss, sums));
         }
-        let answered: Option<Vec<_>> =
-            copies.iter().map(|copy| answers(copy, examples, &packed, loss, device)).collect();
+        let answered: Option<Vec<_>> = (copies.iter().enumerate())
+            .map(|(i, copy)| {
+                let noise = self.noise(i, &format!("part {part}"));
+                answers(copy, examples, &packed, loss, Some(noise), device)
+            })
+            .collect();
         let answered = answered?;
         let mut sum = mean(answered.iter().map(|a| a.cross_entropy.clone()).collect())?;
         let mut sums = Sums { answers: number(&sum), ..Sums::default() };
@@ -101,11 +108,15 @@ impl Objective<'_> {
         copies: &[Decoder],
         pl_marker: &PlMarker,
         passes: &[Pass<'_, usize>],
+        part: usize,
     ) -> Option<(Tensor<1>, Sums)> {
         let texts: Vec<Marked<'_>> = passes.iter().map(|pass| pass.marked.clone()).collect();
         let classes: Vec<usize> = passes.iter().flat_map(|pass| pass.labels.iter().copied()).collect();
-        let classified: Vec<Tensor<2>> = (copies.iter())
-            .map(|copy| log_softmax(span_logits(copy, &pl_marker.markers, &texts, self.device), 1))
+        let classified: Vec<Tensor<2>> = (copies.iter().enumerate())
+            .map(|(i, copy)| {
+                let noise = self.noise(i, &format!("spans {part}"));
+                log_softmax(span_logits(copy, &pl_marker.markers, &texts, Some(noise), self.device), 1)
+            })
             .collect();
         let losses = classified.iter().map(|p| cross_entropy(p.clone(), &classes, self.device)).collect();
         let mut sum = mean(losses)?;
@@ -114,6 +125,13 @@ impl Objective<'_> {
             sum = sum + divergence(classified).mul_scalar(self.alpha);
         }
         Some((sum.mul_scalar(pl_marker.weight * self.share(self.counts.spans)), sums))
+    }
+
+    /// Where the dropout of one pass takes its zeros from: every copy has its own.
+    fn noise(&self, copy: usize, part: &str) -> Noise {
+        let purpose = format!("dropout at step {}, {part}", self.step);
+        let purpose = if copy == 0 { purpose } else { format!("{purpose}, copy {copy}") };
+        Noise::new(self.settings.seed, &purpose)
     }
 
     /// What turns a sum over `count` terms into their mean times the counted tokens.
@@ -230,7 +248,8 @@ mod tests {
                 let alone = Marked { text: &example.ids[..example.response], spans: vec![span.candidate] };
                 let p: Vec<Vec<f64>> = (models.iter())
                     .map(|m| {
-                        let logits = span_logits(&m.decoder, &pl_marker.markers, std::slice::from_ref(&alone), &device);
+                        let logits =
+                            span_logits(&m.decoder, &pl_marker.markers, std::slice::from_ref(&alone), None, &device);
                         over(&logits.into_data().iter::<f32>().collect::<Vec<_>>(), &[0, 1, 2])
                     })
                     .collect();
@@ -253,7 +272,7 @@ mod tests {
         let spans = |e: &Example| if settings.pl_marker.is_some() { e.spans.clone() } else { Vec::new() };
         let batch: Vec<(&Example, Vec<Labelled>)> = all.iter().map(|e| (e, spans(e))).collect();
         let counts = Counts::of(&batch, settings.loss);
-        let objective = Objective { settings, counts, alpha, device: &device };
+        let objective = Objective { settings, counts, alpha, step: 0, device: &device };
         let (mut loss, mut sums) = (0.0, Sums::default());
         let mut add = |part: Option<(Tensor<1>, Sums)>| {
             if let Some((part, of_part)) = part {
@@ -262,11 +281,11 @@ mod tests {
             }
         };
         for part in batch.chunks(size) {
-            add(objective.answers(copies, &part.iter().map(|(example, _)| *example).collect::<Vec<_>>()));
+            add(objective.answers(copies, &part.iter().map(|(example, _)| *example).collect::<Vec<_>>(), 0));
         }
         if let Some(pl_marker) = &settings.pl_marker {
             for passes in training_passes(&batch, pl_marker.markers.pairs, 10 * size) {
-                add(objective.spans(copies, pl_marker, &passes));
+                add(objective.spans(copies, pl_marker, &passes, 0));
             }
         }
         (loss, counts, sums)

@@ -19,7 +19,7 @@
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 use inerd_lm::attention::{HIDDEN, Mask};
-use inerd_lm::{Decoder, Input, LanguageModel, random};
+use inerd_lm::{Decoder, Input, LanguageModel, Noise, random};
 use rand::seq::index::sample;
 use serde::{Deserialize, Serialize};
 
@@ -145,11 +145,18 @@ impl Layout {
     }
 }
 
-/// Logits `[spans, classes]` of all spans of all texts, in their order, in one pass.
-pub fn span_logits(decoder: &Decoder, markers: &Markers, texts: &[Marked<'_>], device: &Device) -> Tensor<2> {
+/// Logits `[spans, classes]` of all spans of all texts, in their order, in one pass. `noise` is the source of dropout,
+/// in training only.
+pub fn span_logits(
+    decoder: &Decoder,
+    markers: &Markers,
+    texts: &[Marked<'_>],
+    noise: Option<Noise>,
+    device: &Device,
+) -> Tensor<2> {
     let layout = Layout::new(texts, markers);
     let Packed { rows, width, ids, positions, .. } = &layout.packed;
-    let input = Input::new(ids, positions, *rows, layout.mask(device), device);
+    let input = Input::new(ids, positions, *rows, layout.mask(device), device).with_noise(noise);
     let hidden = decoder.hidden(&input, None);
     let embedding = hidden.dims()[2];
     let hidden = hidden.reshape([rows * width, embedding]);
@@ -169,7 +176,7 @@ fn class_rows(decoder: &Decoder, classes: &[Vec<u32>], device: &Device) -> Tenso
         column += name.len();
     }
     let mean = Tensor::<2>::from_data(TensorData::new(mean, [classes.len(), tokens.len()]), device);
-    mean.matmul(decoder.output().select(0, index(tokens.into_iter(), device)))
+    mean.matmul(decoder.output_rows(index(tokens.into_iter(), device)))
 }
 
 /// Tokens, markers included, that are in the model at once, unless one pass alone has more. Attention takes memory with
@@ -242,7 +249,7 @@ pub fn classify_spans(
     });
     for batch in Pass::batches(passes.collect(), TOKENS) {
         let texts: Vec<Marked<'_>> = batch.iter().map(|pass| pass.marked.clone()).collect();
-        let probabilities = softmax(span_logits(&model.decoder, markers, &texts, device), 1);
+        let probabilities = softmax(span_logits(&model.decoder, markers, &texts, None, device), 1);
         let values: Vec<f32> = probabilities.into_data().iter::<f32>().collect();
         let owners = batch.iter().flat_map(|pass| &pass.labels);
         for (row, &owner) in values.chunks_exact(markers.classes.len()).zip(owners) {

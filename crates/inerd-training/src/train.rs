@@ -87,20 +87,23 @@ pub fn train(
     if examples.is_empty() {
         return Err(Error::NoExamples);
     }
-    let Some(config) = copies.first().map(|model| model.config.clone()) else { return Err(Error::NoCopies) };
-    let context = config.context();
+    let Some(context) = copies.first().map(|model| model.config.context()) else { return Err(Error::NoCopies) };
     if let Some((index, e)) = examples.iter().enumerate().find(|(_, e)| e.ids.len() > context) {
         return Err(Error::TooLong { index, length: e.ids.len(), context });
     }
     let checkpoints = Checkpoints::new(checkpoints);
-    let (copies, optimizer, state) = match checkpoints.load(copies.len(), optimizer(settings), device)? {
+    let (copies, optimizer, state) = match checkpoints.load(optimizer(settings), &copies)? {
         Ok(resumed) => resumed,
         Err(optimizer) => (copies, optimizer, State::default()),
     };
-    let decoders = copies.into_iter().enumerate().map(|(i, copy)| with_own_identities(copy.decoder, i));
+    let tracked = |(i, copy): (usize, LanguageModel)| {
+        let decoder = with_own_identities(copy.decoder.clone(), i).train();
+        copy.with_decoder(decoder)
+    };
     let total_steps = settings.total_steps(examples.len());
     let mut run = Run {
-        copies: decoders.map(Module::train).collect(),
+        // The weights before training are not kept: they would lie in memory beside the trained ones.
+        copies: copies.into_iter().enumerate().map(tracked).collect(),
         optimizer,
         state,
         examples,
@@ -108,11 +111,7 @@ pub fn train(
         device: device.clone().autodiff(),
         total_steps,
     };
-    let plain = |decoder: &Decoder| LanguageModel { config: config.clone(), decoder: decoder.valid() };
-    let save = |run: &Run<'_>| {
-        let copies: Vec<LanguageModel> = run.copies.iter().map(plain).collect();
-        checkpoints.save(&copies, &run.optimizer, &run.state)
-    };
+    let save = |run: &Run<'_>| checkpoints.save(&run.plain(), &run.optimizer, &run.state);
     // An epoch that was begun is finished and validated, also by a run that resumes behind the very last step.
     while run.state.epoch < settings.epochs && (run.state.step < total_steps || run.state.step_in_epoch > 0) {
         let order = epoch_order(examples.len(), settings.seed, run.state.epoch);
@@ -133,7 +132,7 @@ pub fn train(
         }
         run.state.epoch += 1;
         run.state.step_in_epoch = 0;
-        let model = plain(&run.copies[0]);
+        let model = run.first();
         if let Some(score) = hooks.validate(&model, run.state.epoch).map_err(Error::Validation)? {
             if run.state.best.is_none_or(|(best, _)| score > best) {
                 run.state.best = Some((score, run.state.epoch));
@@ -147,8 +146,8 @@ pub fn train(
         save(&run)?;
     }
     let model = match run.state.best {
-        Some((_, epoch)) => checkpoints.load_best(epoch, device)?,
-        None => plain(&run.copies[0]),
+        Some((_, epoch)) => checkpoints.load_best(epoch, &run.first())?,
+        None => run.first(),
     };
     Ok(Trained::Finished { model, steps: run.state.step, best: run.state.best })
 }
@@ -170,8 +169,8 @@ fn epoch_order(examples: usize, seed: u64, epoch: usize) -> Vec<usize> {
 }
 
 struct Run<'a> {
-    /// One model, or several that learn from each other.
-    copies: Vec<Decoder>,
+    /// One model, or several that learn from each other, with their parameters on the device that keeps the tape.
+    copies: Vec<LanguageModel>,
     optimizer: ModuleOptimizer,
     state: State,
     examples: &'a [Example],
@@ -181,6 +180,16 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
+    /// The models as they stand, without the tape.
+    fn plain(&self) -> Vec<LanguageModel> {
+        self.copies.iter().map(|copy| copy.with_decoder(copy.decoder.valid())).collect()
+    }
+
+    /// The model that is validated and kept.
+    fn first(&self) -> LanguageModel {
+        self.copies[0].with_decoder(self.copies[0].decoder.valid())
+    }
+
     /// An example with those of its candidate spans that this epoch trains on.
     fn drawn(&self, example: usize) -> (&'a Example, Vec<Labelled>) {
         let drawn = &self.examples[example];
@@ -198,23 +207,23 @@ impl<'a> Run<'a> {
         let counts = Counts::of(&sorted, settings.loss);
         let co_regularization = settings.co_regularization.as_ref();
         let alpha = co_regularization.map_or(0.0, |co| co.alpha_at(self.state.step, self.total_steps));
-        let objective = Objective { settings, counts, alpha, device: &self.device };
+        let objective = Objective { settings, counts, alpha, step: self.state.step, device: &self.device };
         let mut gradients = GradientsAccumulator::new();
         let mut sums = Sums::default();
-        let copies = &self.copies;
+        let mut copies: Vec<Decoder> = self.copies.iter().map(|copy| copy.decoder.clone()).collect();
         let mut learn = |part: Option<(Tensor<1>, Sums)>| {
             if let Some((loss, of_part)) = part {
                 sums.add(of_part);
-                gradients.accumulate(copies, GradientsParams::from_grads(loss.backward(), copies));
+                gradients.accumulate(&copies, GradientsParams::from_grads(loss.backward(), &copies));
             }
         };
-        for examples in sorted.chunks(settings.micro_batch.max(1)) {
+        for (part, examples) in sorted.chunks(settings.micro_batch.max(1)).enumerate() {
             let examples: Vec<&Example> = examples.iter().map(|(example, _)| *example).collect();
-            learn(objective.answers(copies, &examples));
+            learn(objective.answers(&copies, &examples, part));
         }
         if let Some(pl_marker) = &settings.pl_marker {
-            for passes in training_passes(&sorted, pl_marker.markers.pairs, TOKENS) {
-                learn(objective.spans(copies, pl_marker, &passes));
+            for (part, passes) in training_passes(&sorted, pl_marker.markers.pairs, TOKENS).iter().enumerate() {
+                learn(objective.spans(&copies, pl_marker, passes, part));
             }
         }
         let mean = |sum: f64, count: usize| sum / count.max(1) as f64;
@@ -232,9 +241,11 @@ impl<'a> Run<'a> {
             let limit = settings.clip.unwrap_or(f32::INFINITY);
             // The gradients are of the summed loss; the step is taken on the mean.
             let factor = 1.0 / counts.tokens.max(1) as f32;
-            gradient_norm = scale_and_clip(&self.copies, &mut gradients, factor, limit);
-            let copies = self.copies.clone();
-            self.copies = self.optimizer.step(learning_rate, copies, gradients);
+            gradient_norm = scale_and_clip(&copies, &mut gradients, factor, limit);
+            copies = self.optimizer.step(learning_rate, copies, gradients);
+            for (copy, decoder) in self.copies.iter_mut().zip(copies) {
+                copy.decoder = decoder;
+            }
         }
         self.state.step += 1;
         self.state.step_in_epoch += 1;

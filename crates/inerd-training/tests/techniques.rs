@@ -112,13 +112,13 @@ fn many_pairs_in_one_pass_give_the_logits_of_one_pair_at_a_time() {
     let (device, model) = (Device::flex(), sharp(3));
     let (ids, spans) = texts();
     let markers = markers(256);
-    let packed = values(span_logits(&model.decoder, &markers, &marked(&ids, &spans), &device));
+    let packed = values(span_logits(&model.decoder, &markers, &marked(&ids, &spans), None, &device));
     let one_by_one = marked(&ids, &spans).into_iter().flat_map(|text| {
         let single = |span: &Candidate| Marked { text: text.text, spans: vec![*span] };
         text.spans.iter().map(single).collect::<Vec<_>>()
     });
     let alone: Vec<f64> =
-        one_by_one.flat_map(|pair| values(span_logits(&model.decoder, &markers, &[pair], &device))).collect();
+        one_by_one.flat_map(|pair| values(span_logits(&model.decoder, &markers, &[pair], None, &device))).collect();
     assert_eq!(packed.len(), alone.len());
     let spread = alone.iter().copied().fold(0.0, f64::max) - alone.iter().copied().fold(0.0, f64::min);
     assert!(spread > 1.0, "a model that says the same everywhere would pass");
@@ -143,7 +143,7 @@ fn a_change_moves_exactly_the_logits_that_may_see_it() {
     let (ids, spans) = texts();
     let markers = markers(256);
     let logits = |ids: &[Vec<u32>], spans: &[Vec<Candidate>]| -> Vec<Vec<f64>> {
-        let flat = values(span_logits(&model.decoder, &markers, &marked(ids, spans), &device));
+        let flat = values(span_logits(&model.decoder, &markers, &marked(ids, spans), None, &device));
         flat.chunks_exact(4).map(<[f64]>::to_vec).collect()
     };
     let before = logits(&ids, &spans);
@@ -173,7 +173,7 @@ fn a_change_moves_exactly_the_logits_that_may_see_it() {
     }
     // Start and end are told apart, where they don't stand at one place.
     let turned = Markers { tokens: [MARKERS[1], MARKERS[0]], ..markers.clone() };
-    let after = values(span_logits(&model.decoder, &turned, &marked(&ids, &spans), &device));
+    let after = values(span_logits(&model.decoder, &turned, &marked(&ids, &spans), None, &device));
     let long = owner.iter().copied().filter(|&(text, pair)| spans[text][pair].first < spans[text][pair].last);
     let after: Vec<Vec<f64>> = after.chunks_exact(4).map(<[f64]>::to_vec).collect();
     assert_eq!(moved(&after), long.collect::<Vec<_>>());

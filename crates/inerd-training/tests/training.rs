@@ -67,7 +67,8 @@ fn both_losses_equal_a_computation_by_hand() {
     let references: Vec<&Example> = examples.iter().collect();
     for loss in [Loss::Response, Loss::Allowed] {
         let (want, tokens) = by_hand(&model, &examples, loss, &device);
-        let (sum, counted) = response_loss(&model.decoder, &references, &pack(&references), loss, &device).unwrap();
+        let (sum, counted) =
+            response_loss(&model.decoder, &references, &pack(&references), loss, None, &device).unwrap();
         assert_eq!(counted, tokens, "{loss:?}");
         let got = f64::from(sum.into_scalar::<f32>());
         assert!((got - want).abs() < 1e-4 * want, "{loss:?}: {got} instead of {want}");

@@ -88,20 +88,21 @@ impl Lab {
 
     /// Contents of all files of one name in the store, by artefact.
     pub(crate) fn stored(&self, name: &str) -> BTreeMap<String, Vec<u8>> {
-        let mut found = BTreeMap::new();
-        collect(&self.path("store/objects"), name, &mut found);
-        found
+        let (mut found, objects) = (BTreeMap::new(), self.path("store/objects"));
+        collect(&objects, name, &mut found);
+        // `ab/abcd…/…`, wherever in the artefact the file lies.
+        let artefact = |path: &Path| path.strip_prefix(&objects).unwrap().iter().nth(1).unwrap().to_owned();
+        found.into_iter().map(|(path, bytes)| (artefact(&path).to_string_lossy().into_owned(), bytes)).collect()
     }
 }
 
-fn collect(dir: &Path, name: &str, found: &mut BTreeMap<String, Vec<u8>>) {
+fn collect(dir: &Path, name: &str, found: &mut BTreeMap<PathBuf, Vec<u8>>) {
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_dir() {
             collect(&path, name, found);
         } else if path.file_name().is_some_and(|n| n == name) {
-            let artefact = path.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
-            found.insert(artefact, std::fs::read(&path).unwrap());
+            found.insert(path.clone(), std::fs::read(&path).unwrap());
         }
     }
 }

@@ -15,6 +15,10 @@ choices! {
         Gpt2 = "gpt2",
         /// Llama: rotary positions, RMS norm, SwiGLU.
         Llama = "llama",
+        /// GPT-NeoX, as Pythia: rotary positions, attention and feed-forward side by side.
+        GptNeoX = "gpt-neox",
+        /// Falcon: rotary positions, one key-value head, attention and feed-forward side by side.
+        Falcon = "falcon",
     }
 }
 
@@ -33,6 +37,8 @@ settings! {
         width: usize = 128, [.range(1.0, 100_000.0)];
         /// Attention heads; they divide the width.
         heads: usize = 4, [.range(1.0, 1000.0)];
+        /// Key-value heads of a Llama, each shared by several heads; one per head where it is absent.
+        kv_heads: Option<usize> = None, [.skip_default()];
         /// Longest sequence, in tokens.
         context: usize = 256, [.range(8.0, 10_000_000.0)];
     }

@@ -81,7 +81,8 @@ settings! {
         alpha: f64 = 32.0, [.range(0.0, 1e6)];
         /// Dropout in front of the adapter.
         dropout: f64 = 0.1, [.range(0.0, 0.99)];
-        /// Regular expression over module names; the attention projections where it is absent.
+        /// Regular expression that is searched in the names of the dense layers; where it is absent, PEFT's choice for the
+        /// family: `c_attn`, `query_key_value`, or `q_proj` and `v_proj`.
         targets: Option<String> = None;
         /// Scale by `alpha / sqrt(rank)` instead.
         rslora: bool = false;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use inerd_decoding::{Codec, EntityOrder, FormatSettings, Layout, Rule, RuleSettings, TypeNames};
 use inerd_experiment::{
-    Format, GenerateStage, Granularity, Order, Rules, Strategy, Style, TokenizerRef, TypeSet, Verbalise, Weights,
+    Format, GenerateStage, Granularity, Order, Rules, Strategy, Style, TokenizerRef, TypeSet, Verbalise,
 };
-use inerd_lm::{LanguageModel, Tokenizer};
+use inerd_lm::Tokenizer;
 use inerd_text::{Generation, Schema, Sentence};
 
 use super::Job;
@@ -15,7 +15,7 @@ use super::answer::{self, Alternatives, Answering};
 use super::corpus::SCHEMA;
 use super::spans::{Action, Judge, markers};
 use super::tokenizer::TOKENIZER;
-use super::train::{MODEL, initial};
+use super::train::initial;
 use crate::vocabulary::Vocabulary;
 use crate::{Context, Error};
 
@@ -44,9 +44,10 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &GenerateStage) -> Result<(), Error
     for training in &stage.training_corpora {
         schemas.push(job.parent(*training)?.json(SCHEMA)?);
     }
-    let tokenizer = tokenizer(job.context, &stage.tokenizer)?;
+    let tokenizer = tokenizer_for(job.context, &stage.tokenizer, &stage.format)?;
     // Without a training there are the weights that it would have begun with.
     let model = initial(job, &stage.weights, &stage.model, &tokenizer)?;
+    let model = if stage.format.special_tokens { model.with_vocabulary(tokenizer.vocab_size()) } else { model };
     model.check_tokenizer(&tokenizer)?;
     let codec = codec(&tokenizer, &stage.format, Schema::union(&schemas))?;
     let answering = Answering {
@@ -102,10 +103,8 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &GenerateStage) -> Result<(), Error
 }
 
 pub(crate) fn codec(tokenizer: &Arc<Tokenizer>, format: &Format, schema: Schema) -> Result<Codec, Error> {
-    if format.special_tokens || format.verbalise == Verbalise::Described {
-        return Err(Error::Unsupported(
-            "`format.special_tokens` and `verbalise = \"described\"` are not there yet".to_owned(),
-        ));
+    if format.verbalise == Verbalise::Described {
+        return Err(Error::Unsupported("`verbalise = \"described\"` is not there yet".to_owned()));
     }
     let settings = inerd_decoding::FormatSettings {
         layout: match format.style {
@@ -154,6 +153,33 @@ fn limited(names: &Rules, settings: &inerd_experiment::Generate) -> Result<inerd
     Ok(rules)
 }
 
+/// The tokenizer of a stage that writes entities: with the separators as tokens of their own, where the format says so.
+pub(crate) fn tokenizer_for(
+    context: &Context,
+    tokenizer: &TokenizerRef,
+    format: &Format,
+) -> Result<Arc<Tokenizer>, Error> {
+    let plain = self::tokenizer(context, tokenizer)?;
+    if !format.special_tokens {
+        return Ok(plain);
+    }
+    let separators = separators(format);
+    for name in separators {
+        if plain.token_id(name).is_some_and(|id| !plain.token_bytes(id).is_empty()) {
+            return Err(Error::Unsupported(format!(
+                "`{name}` is a word of the vocabulary already: with `format.special_tokens` the separators need names \
+                 of their own, such as <TCS> and <ES>"
+            )));
+        }
+    }
+    Ok(Arc::new(Tokenizer::clone(&plain).with_tokens(&separators)?))
+}
+
+/// Between a type and its content, and after an entity.
+pub(crate) fn separators(format: &Format) -> [&str; 2] {
+    [format.type_separator.trim(), format.entity_separator.trim()]
+}
+
 pub(crate) fn tokenizer(context: &Context, tokenizer: &TokenizerRef) -> Result<Arc<Tokenizer>, Error> {
     let (path, eos) = match tokenizer {
         TokenizerRef::Stage(id) => (context.store.get(*id)?.path(TOKENIZER), None),
@@ -165,17 +191,4 @@ pub(crate) fn tokenizer(context: &Context, tokenizer: &TokenizerRef) -> Result<A
         }
     };
     Ok(Arc::new(Tokenizer::load(&path, eos)?))
-}
-
-/// The weights of a trained or pretrained model.
-pub(crate) fn load_model(context: &Context, weights: &Weights) -> Result<LanguageModel, Error> {
-    let dir = match weights {
-        Weights::Stage(id) => context.store.get(*id)?.path(MODEL),
-        Weights::Model(model) => {
-            context.inputs.unchanged("model", model)?;
-            context.inputs.model_dir(&model.name)
-        }
-        Weights::Random(_) => return Err(Error::Bug("random weights are made by a training stage".to_owned())),
-    };
-    Ok(LanguageModel::load(&dir, &context.device)?)
 }

@@ -8,6 +8,7 @@ pub(crate) mod score;
 pub(crate) mod spans;
 pub(crate) mod tokenizer;
 pub(crate) mod train;
+pub(crate) mod weights;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -12,7 +12,8 @@ use rayon::prelude::*;
 use super::Job;
 use super::generate;
 use super::tokenizer::TOKENIZER;
-use super::train::{CURVE, Log, MODEL, VALIDATION, initial, latest, schedule};
+use super::train::{CURVE, Log, VALIDATION, initial, latest, schedule};
+use super::weights::{self, MODEL};
 use crate::Error;
 
 pub(crate) fn work(job: &mut Job<'_>, stage: &PretrainStage) -> Result<(), Error> {
@@ -47,8 +48,7 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &PretrainStage) -> Result<(), Error
     };
     job.fact("steps", steps as f64);
     let dir = job.dir.join(MODEL);
-    fs::create_dir_all(&dir).map_err(Error::store(&dir))?;
-    model.save(&dir)?;
+    weights::save(job.context, &model, None, &dir)?;
     tokenizer.save(&dir.join(TOKENIZER))?;
     for (name, key) in [(CURVE, "step"), (VALIDATION, "epoch")] {
         let records = latest(&checkpoints.join(name), key)?;

@@ -7,8 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use inerd_decoding::{Codec, Rules};
-use inerd_experiment::{Architecture, Granularity, Loss, Model, Schedule, TrainStage, Training, ValidMetric, Weights};
-use inerd_lm::{Config, Gpt2Config, LanguageModel, Tokenizer, random};
+use inerd_experiment::{
+    Architecture, Granularity, LoraMode, Loss, Model, Schedule, TrainStage, Training, ValidMetric, Weights,
+};
+use inerd_lm::{
+    Config, FalconConfig, Gpt2Config, GptNeoXConfig, LanguageModel, LlamaConfig, LoraConfig, Tokenizer, random,
+};
 use inerd_metrics::score_spans;
 use inerd_text::{Schema, Sentence};
 use inerd_training::{
@@ -21,12 +25,11 @@ use super::Job;
 use super::answer::{Answering, Strategy, prompt};
 use super::corpus::{SCHEMA, TRAIN, VALID};
 use super::generate;
-use super::spans::{Judge, labelled, markers};
+use super::spans::{Judge, labelled, marker_tokens, markers};
 use super::tokenizer::TOKENIZER;
+use super::weights::{self, ADAPTER, MODEL};
 use crate::Error;
 
-/// The folder of a training artefact that holds configuration, weights and tokenizer.
-pub const MODEL: &str = "model";
 /// One line per optimiser step.
 pub const CURVE: &str = "curve.jsonl";
 /// One line per look at the validation split.
@@ -38,9 +41,11 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &TrainStage) -> Result<(), Error> {
     let schema: Schema = corpus.json(SCHEMA)?;
     let sentences: Vec<Sentence> = corpus.json_lines(TRAIN)?;
     let valid: Vec<Sentence> = corpus.json_lines(VALID)?;
-    let tokenizer = generate::tokenizer(job.context, &stage.tokenizer)?;
-    let model = initial(job, &stage.weights, &stage.model, &tokenizer)?;
+    let tokenizer = generate::tokenizer_for(job.context, &stage.tokenizer, &stage.format)?;
+    let (copies, base) = adapted(job, stage, &tokenizer)?;
+    let model = &copies[0];
     model.check_tokenizer(&tokenizer)?;
+    job.fact("trained_parameters", model.trained_parameters() as f64);
     let codec = || generate::codec(&tokenizer, &stage.format, schema.clone());
 
     let longest = stage.settings.max_length.unwrap_or(usize::MAX).min(model.config.context());
@@ -71,7 +76,6 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &TrainStage) -> Result<(), Error> {
             negatives: pl_marker.negatives,
         });
     }
-    let copies = copies(job, stage, model, &tokenizer)?;
     let limit = stage.settings.valid.max_sentences.unwrap_or(usize::MAX);
     let valid: Vec<Sentence> = valid.into_iter().take(limit).collect();
     let (device, checkpoints) = (job.context.device.clone(), job.context.store.checkpoints(job.stage.id));
@@ -101,8 +105,7 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &TrainStage) -> Result<(), Error> {
         job.fact("best_validation_score", score);
     }
     let dir = job.dir.join(MODEL);
-    fs::create_dir_all(&dir).map_err(Error::store(&dir))?;
-    model.save(&dir)?;
+    weights::save(job.context, &model, base.as_ref(), &dir)?;
     tokenizer.save(&dir.join(TOKENIZER))?;
     for (name, key) in [(CURVE, "step"), (VALIDATION, "epoch")] {
         let records = latest(&checkpoints.join(name), key)?;
@@ -126,8 +129,6 @@ pub(crate) fn latest(path: &Path, key: &str) -> Result<Vec<serde_json::Value>, E
 fn unsupported(training: &Training) -> Result<(), Error> {
     let missing = if training.dropout > 0.0 {
         "`dropout`"
-    } else if training.lora.mode == inerd_experiment::LoraMode::On {
-        "`lora`"
     } else if training.final_lr > 0.0 {
         "`final_lr`"
     } else if training.warmup_steps.is_some() {
@@ -140,52 +141,111 @@ fn unsupported(training: &Training) -> Result<(), Error> {
     Err(Error::Unsupported(format!("{missing} is not there yet")))
 }
 
+/// The model before this training, with the adapter to train where the stage asks for one, and then the weights that
+/// the adapter belongs to.
+///
+/// A parent's adapter of the same shape is trained on; any other is worked into the weights first.
+fn adapted(
+    job: &Job<'_>,
+    stage: &TrainStage,
+    tokenizer: &Tokenizer,
+) -> Result<(Vec<LanguageModel>, Option<Weights>), Error> {
+    let own = &stage.settings;
+    let count = own.co_regularization.as_ref().map_or(1, |co| co.copies);
+    // Copy 0 begins as it would alone.
+    let draw = |seed: u64, copy: usize| match copy {
+        0 => seed,
+        _ => random::stream(seed, &format!("weights of copy {copy}")).next_u64(),
+    };
+    // Separators that are tokens of their own need embeddings.
+    let initial = |from: &Weights| -> Result<LanguageModel, Error> {
+        let model = initial(job, from, &stage.model, tokenizer)?;
+        Ok(if stage.format.special_tokens { model.with_vocabulary(tokenizer.vocab_size()) } else { model })
+    };
+    if own.lora.mode != LoraMode::On {
+        let mut copies = vec![initial(&stage.weights)?];
+        for copy in 1..count {
+            copies.push(match &stage.weights {
+                Weights::Random(seed) => initial(&Weights::Random(draw(*seed, copy)))?,
+                Weights::Stage(_) | Weights::Model(_) => {
+                    let noise = own.co_regularization.as_ref().map_or(0.0, |co| co.noise);
+                    perturbed(&copies[0], noise, draw(stage.seed, copy))
+                }
+            });
+        }
+        return Ok((copies, None));
+    }
+    let mut trained_tokens: Vec<u32> = Vec::new();
+    if stage.format.special_tokens && own.lora.train_separators {
+        let names = generate::separators(&stage.format).into_iter();
+        trained_tokens.extend(names.filter_map(|name| tokenizer.token_id(name)));
+    }
+    if own.pl_marker.is_some() {
+        trained_tokens.extend(marker_tokens(tokenizer)?);
+    }
+    let lora = LoraConfig {
+        rank: own.lora.rank,
+        alpha: own.lora.alpha,
+        dropout: own.lora.dropout,
+        rslora: own.lora.rslora,
+        targets: own.lora.targets.clone(),
+        trained_tokens,
+    };
+    if let Weights::Stage(parent) = &stage.weights {
+        let dir = job.parent(*parent)?.path(MODEL);
+        if let Some((model, base)) = weights::load_adapter(job.context, &dir)?
+            && model.carries(&lora)?
+        {
+            // Copies of an adapter that is trained already differ by their dropout.
+            return Ok((vec![model; count], Some(base)));
+        }
+    }
+    let model = initial(&stage.weights)?;
+    let adapter = |copy: usize| {
+        let name = if copy == 0 { ADAPTER.to_owned() } else { format!("{ADAPTER}-{copy}") };
+        model.with_adapter(&lora, &name, draw(stage.seed, copy))
+    };
+    let copies: Result<Vec<_>, _> = (0..count).map(adapter).collect();
+    Ok((copies?, Some(stage.weights.clone())))
+}
+
 /// The model before this training: a parent's, a pretrained one, or fresh weights.
 pub(crate) fn initial(
     job: &Job<'_>,
-    weights: &Weights,
+    from: &Weights,
     model: &Model,
     tokenizer: &Tokenizer,
 ) -> Result<LanguageModel, Error> {
-    match weights {
+    match from {
         Weights::Random(seed) => {
-            let config = fresh_config(model, tokenizer)?;
+            let config = fresh_config(model, tokenizer);
             Ok(LanguageModel::random(config, *seed, &job.context.device)?)
         }
-        Weights::Stage(_) | Weights::Model(_) => generate::load_model(job.context, weights),
+        Weights::Stage(_) | Weights::Model(_) => weights::load(job.context, from),
     }
 }
 
-fn fresh_config(model: &Model, tokenizer: &Tokenizer) -> Result<Config, Error> {
+fn fresh_config(model: &Model, tokenizer: &Tokenizer) -> Config {
+    let (vocabulary, end) = (tokenizer.vocab_size(), Some(tokenizer.end_of_sequence().into()));
+    let Model { context, width, layers, heads, .. } = *model;
     match model.architecture {
         Architecture::Gpt2 => {
-            let mut config =
-                Gpt2Config::new(tokenizer.vocab_size(), model.context, model.width, model.layers, model.heads);
-            config.eos_token_id = Some(tokenizer.end_of_sequence());
-            Ok(Config::Gpt2(config))
+            Config::Gpt2(Gpt2Config { eos_token_id: end, ..Gpt2Config::new(vocabulary, context, width, layers, heads) })
         }
-        Architecture::Llama => Err(Error::Unsupported("a Llama from scratch is not there yet".to_owned())),
+        Architecture::Llama => Config::Llama(LlamaConfig {
+            eos_token_id: end,
+            num_key_value_heads: model.kv_heads,
+            ..LlamaConfig::new(vocabulary, context, width, layers, heads)
+        }),
+        Architecture::GptNeoX => Config::GptNeoX(GptNeoXConfig {
+            eos_token_id: end,
+            ..GptNeoXConfig::new(vocabulary, context, width, layers, heads)
+        }),
+        Architecture::Falcon => Config::Falcon(FalconConfig {
+            eos_token_id: end,
+            ..FalconConfig::new(vocabulary, context, width, layers, heads)
+        }),
     }
-}
-
-/// The models that are trained together: one or, under Co-Regularization, copies that begin differently. Copy 0 begins as
-/// it would alone.
-fn copies(
-    job: &Job<'_>,
-    stage: &TrainStage,
-    model: LanguageModel,
-    tokenizer: &Tokenizer,
-) -> Result<Vec<LanguageModel>, Error> {
-    let mut copies = vec![model];
-    let Some(co_regularization) = &stage.settings.co_regularization else { return Ok(copies) };
-    for i in 1..co_regularization.copies {
-        let draw = |seed: u64| random::stream(seed, &format!("weights of copy {i}")).next_u64();
-        copies.push(match stage.weights {
-            Weights::Random(seed) => initial(job, &Weights::Random(draw(seed)), &stage.model, tokenizer)?,
-            Weights::Stage(_) | Weights::Model(_) => perturbed(&copies[0], co_regularization.noise, draw(stage.seed)),
-        });
-    }
-    Ok(copies)
 }
 
 /// How sentences become prompt–response pairs.

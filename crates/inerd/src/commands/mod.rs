@@ -8,6 +8,7 @@ mod explain;
 mod find;
 mod gc;
 mod logs;
+mod model;
 mod plan;
 mod predict;
 mod report;
@@ -62,6 +63,8 @@ pub(crate) enum Command {
     Predict(predict::Arguments),
     /// Datasets: list, fetch, check, count, convert, add your own.
     Data(data::Arguments),
+    /// Models: fetch from the hub, look inside, ask for logits or text.
+    Model(model::Arguments),
     /// Measure a part of the program on your own input.
     Bench(bench::Arguments),
 }
@@ -84,6 +87,7 @@ impl Command {
             Self::Score(arguments) => score::run(&arguments, output),
             Self::Predict(arguments) => predict::run(arguments, global, output),
             Self::Data(arguments) => data::run(arguments, global, output),
+            Self::Model(arguments) => model::run(&arguments, global, output),
             Self::Bench(arguments) => bench::run(&arguments, output),
         }
     }
