@@ -234,15 +234,15 @@ impl Chain {
 }
 
 /// Where the prompt's tokens begin in the text.
-struct Offsets {
+pub(crate) struct Offsets {
     /// Of every token and of the end, as far as the tokens spell the text.
-    starts: Vec<usize>,
+    pub(crate) starts: Vec<usize>,
     /// Units come in order, so the search for their tokens goes on where it stopped.
     at: usize,
 }
 
 impl Offsets {
-    fn new(text: &str, prompt: &[u32], speller: &Speller) -> Self {
+    pub(crate) fn new(text: &str, prompt: &[u32], speller: &Speller) -> Self {
         let mut starts = Vec::with_capacity(prompt.len() + 1);
         starts.push(0);
         let mut rest = text.as_bytes();

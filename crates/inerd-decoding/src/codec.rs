@@ -85,6 +85,19 @@ impl Codec {
         self.speller.tokenizer()
     }
 
+    pub(crate) fn speller(&self) -> &Speller {
+        &self.speller
+    }
+
+    pub(crate) fn combine_len(&self) -> usize {
+        self.combine.len()
+    }
+
+    /// The tokens of every type's name as answers write it, in the order of the schema.
+    pub fn type_names(&self) -> &[Vec<u32>] {
+        &self.grammar.names
+    }
+
     /// The tokens that the model is given: what the format puts in front, the sentence, the combine token.
     pub fn prompt(&self, text: &str) -> Vec<u32> {
         self.prompt_with_cue(&self.format.cue, text)

@@ -6,6 +6,7 @@
 //! written ([`Codec::decode`]). The three agree by construction: an answer is a row of sections, each tokenised by
 //! itself, and contents are made of the sentence's own tokens.
 
+mod alignment;
 mod audit;
 mod authors;
 mod automaton;
@@ -29,6 +30,7 @@ mod trie;
 mod vocabulary;
 mod words;
 
+pub use alignment::Alignment;
 pub use audit::{AuditWalk, MaskAudit, RuleAudit};
 pub use automaton::{Allowed, Automaton};
 pub use bench::{DecodeBench, DecodeFigures, bench_decode};

@@ -8,8 +8,8 @@ use crate::fingerprint::Fingerprint;
 use crate::inputs::{Asked, Backend, InputError, Inputs, World};
 use crate::plan::Cell;
 use crate::settings::{
-    CoRegularization, Merge, Model, ModelKind, Precision, Settings, Sharing, Split, Strategy, TokenizerKind, Training,
-    TypeSet, ValidMetric,
+    CoRegularization, Merge, Model, ModelKind, PlMarker, Precision, Settings, Sharing, Split, Strategy, TokenizerKind,
+    Training, TypeSet, ValidMetric,
 };
 use crate::stage::{
     CorpusPart, CorpusStage, GenerateStage, Numerics, PretrainStage, ScoreStage, Space, Stage, StageKind, TokenizerRef,
@@ -36,7 +36,7 @@ struct Progress {
     lineage: Vec<Fingerprint>,
     corpora: Vec<Fingerprint>,
     numerics: Numerics,
-    pl_marker: bool,
+    pl_marker: Option<PlMarker>,
     adapters: bool,
     /// The base model, where it isn't at hand.
     missing: Vec<String>,
@@ -77,7 +77,7 @@ impl<'a> Builder<'a> {
             lineage: Vec::new(),
             corpora: Vec::new(),
             numerics: self.numerics(Precision::Auto),
-            pl_marker: false,
+            pl_marker: None,
             adapters: false,
             missing,
         };
@@ -219,7 +219,7 @@ impl<'a> Builder<'a> {
         let numerics = self.numerics(stage.precision);
         let own = effective::training(stage, model.size.parameters);
         model.adapters = own.lora.mode == crate::settings::LoraMode::On;
-        model.pl_marker = own.pl_marker.is_some();
+        model.pl_marker = stage.pl_marker.as_ref().and_then(effective::verdicts);
         let work = self.training_work(settings, stage, &names, model);
         let train = TrainStage {
             settings: own,
@@ -257,13 +257,13 @@ impl<'a> Builder<'a> {
         let looks = epochs.times(1.0 / stage.valid.every as f64);
         let decodes = stage.valid.metric == ValidMetric::F1;
         let copies = stage.co_regularization.as_ref().map_or(1, |co: &CoRegularization| co.copies) as f64;
-        // Marker pairs are read in a second pass behind the text.
-        let passes = if stage.pl_marker.is_some() { 2.0 } else { 1.0 };
+        // Markers are read in passes of their own behind the text.
+        let markers = stage.pl_marker.as_ref().map_or(0.0, |markers| train.trained_markers(markers));
         let longest = stage.max_length.map_or(model.size.context, |length| length as f64);
         Work {
             sentences: train.count,
             reused: 0.0,
-            trained: epochs.times(train.count * train.tokens() * passes),
+            trained: epochs.times(train.count * (train.tokens() + markers)),
             prefilled: match stage.valid.metric {
                 ValidMetric::F1 => looks.times(valid.count * valid.prompt),
                 ValidMetric::Loss => looks.times(valid.count * valid.tokens()),
@@ -338,8 +338,9 @@ impl<'a> Builder<'a> {
 
         let (own, seed) = effective::decoding(&settings.generate, seed);
         let beams = if own.strategy == Strategy::Greedy { 1 } else { own.beams.max(own.n_best) } as f64;
+        let judged = model.pl_marker.as_ref().map_or(0.0, |markers| sentences.judged_markers(markers));
         let work = Work {
-            prefilled: Range::exactly(sentences.count * sentences.prompt),
+            prefilled: Range::exactly(sentences.count * (sentences.prompt + judged)),
             decoded: answers(sentences, own.rules.is_none(), own.max_new_tokens).times(beams),
             tokens_at_once: own.batch as f64 * beams * (sentences.tokens() * 2.0).min(model.size.context.max(1.0)),
             model: model.size,
@@ -359,7 +360,7 @@ impl<'a> Builder<'a> {
             training_corpora,
             seed,
             numerics: model.numerics,
-            pl_marker: model.pl_marker,
+            pl_marker: model.pl_marker.clone(),
         };
         missing.extend(model.missing.iter().cloned());
         let generations = self.add(StageKind::Generate(stage), work, format!("generate {what}"), missing);

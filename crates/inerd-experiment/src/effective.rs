@@ -3,8 +3,8 @@
 
 use crate::define::Names;
 use crate::settings::{
-    DataOrder, Generate, Lora, LoraMode, Loss, Merge, Model, ModelKind, Precision, Pretrain, Rules, Schedule, Sharing,
-    Strategy, Subset, Training,
+    DataOrder, Generate, Lora, LoraMode, Loss, Merge, Model, ModelKind, PlMarker, Precision, Pretrain, Rules, Schedule,
+    Sharing, Strategy, Subset, Training, ValidMetric,
 };
 
 /// Above this many parameters, `lora.mode = "auto"` trains adapters (the paper's practice).
@@ -44,7 +44,8 @@ pub(crate) fn training(stage: &Training, parameters: f64) -> Training {
     if own.warmup_steps.is_some() {
         own.warmup = 0.0;
     }
-    if own.loss == Loss::Response {
+    // Copies agree on what is allowed, whatever the loss of a token is.
+    if own.loss == Loss::Response && own.co_regularization.is_none() {
         own.mask = Rules::preset("exact");
     }
     if own.schedule != Schedule::Wsd {
@@ -63,7 +64,31 @@ pub(crate) fn training(stage: &Training, parameters: f64) -> Training {
     } else {
         Lora { mode: LoraMode::Off, ..Lora::default() }
     };
+    // Verdicts on entities are a matter of decoding: arms that differ in them share the training, unless its validation
+    // decodes, too.
+    if own.valid.metric != ValidMetric::F1 {
+        let defaults = PlMarker::default();
+        own.pl_marker = own.pl_marker.map(|markers| PlMarker {
+            veto: defaults.veto,
+            rescore: defaults.rescore,
+            propose: defaults.propose,
+            threshold: defaults.threshold,
+            ..markers
+        });
+    }
     own
+}
+
+/// The span classifier's part in decoding; `None` where it has no say.
+pub(crate) fn verdicts(markers: &PlMarker) -> Option<PlMarker> {
+    let defaults = PlMarker::default();
+    let PlMarker { veto, rescore, propose, .. } = *markers;
+    (veto || rescore || propose).then(|| PlMarker {
+        weight: defaults.weight,
+        negatives: defaults.negatives,
+        threshold: if veto || propose { markers.threshold } else { defaults.threshold },
+        ..markers.clone()
+    })
 }
 
 /// What a training corpus takes of its datasets, and the seed of the draws where anything is drawn.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::canonical::canonical_json;
 use crate::define::{Kind, Table};
 use crate::fingerprint::Fingerprint;
-use crate::settings::{Format, Generate, Merge, Model, Pretrain, Score, Split, Subset, Training};
+use crate::settings::{Format, Generate, Merge, Model, PlMarker, Pretrain, Score, Split, Subset, Training};
 use crate::work::Work;
 
 /// One unit of work and the artefact it makes.
@@ -190,8 +190,8 @@ pub struct GenerateStage {
     /// Seed of sampling; `None` where nothing is drawn.
     pub seed: Option<u64>,
     pub numerics: Numerics,
-    /// The verdicts of packed levitated markers, where the last training stage has them.
-    pub pl_marker: bool,
+    /// The verdicts of packed levitated markers, where the last training stage has them and they have a say.
+    pub pl_marker: Option<PlMarker>,
 }
 
 /// Scores stored generations.
@@ -316,7 +316,8 @@ impl StageKind {
                 "training_corpora": stage.training_corpora,
                 "seed": stage.seed,
                 "numerics": stage.numerics,
-                "pl_marker": stage.pl_marker,
+                "pl_marker": (stage.pl_marker.as_ref())
+                    .map_or(Value::Bool(false), |markers| identity_of(markers, &PlMarker::TABLE)),
             }),
             Self::Score(stage) => json!({
                 "settings": identity_of(&stage.settings, &Score::TABLE),

@@ -2,7 +2,7 @@
 
 use crate::define::Names;
 use crate::problem::{Place, Problem};
-use crate::settings::{Architecture, DataOrder, ModelKind, Settings, TokenizerKind, Training};
+use crate::settings::{Architecture, DataOrder, LoraMode, ModelKind, Settings, TokenizerKind, Training};
 
 /// What the width of a head must be a multiple of: rotary positions turn pairs, GPT-NeoX in a quarter of a head.
 fn rotary_step(architecture: Architecture) -> usize {
@@ -85,9 +85,18 @@ pub(crate) fn validate(settings: &Settings, place_of: &dyn Fn(&str) -> Option<Pl
             );
         }
     }
+    let mut fresh = model.kind == ModelKind::Scratch && !pretrain.enabled;
     for (name, stage) in [("coarse", coarse), ("fine", fine)] {
         if stage.enabled {
             training(name, stage, model.kind, model.context, &mut report);
+            if !fresh && copies_stay_equal(stage) {
+                report(
+                    &[&format!("{name}.co_regularization.noise"), &format!("{name}.co_regularization")],
+                    format!("the copies of `{name}.co_regularization` begin equal and would stay so"),
+                    "give them `noise`, or the stage `dropout` or adapters (`lora.mode = \"on\"`)",
+                );
+            }
+            fresh = false;
         }
     }
     if generate.datasets.0.is_empty() {
@@ -206,6 +215,12 @@ fn training(
     if stage.patience == Some(0) {
         report(&[&key("patience")], format!("`{name}.patience` must be at least 1"), "`false` switches it off");
     }
+}
+
+/// Whether nothing tells the copies of a model that is trained already apart.
+fn copies_stay_equal(stage: &Training) -> bool {
+    let noiseless = stage.co_regularization.as_ref().is_some_and(|co| co.noise <= 0.0);
+    noiseless && stage.dropout <= 0.0 && stage.lora.mode != LoraMode::On
 }
 
 /// Words that stand for datasets.

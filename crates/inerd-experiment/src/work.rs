@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::inputs::{Dataset, SplitSize, World};
-use crate::settings::{Architecture, Model, ModelKind, Settings, Subset, TokenizerKind};
+use crate::settings::{Architecture, Model, ModelKind, PlMarker, Settings, Subset, TokenizerKind};
 
 /// The amount of work of a stage. A prediction's input; never part of an identity.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -105,6 +105,10 @@ const ASSUMED_TYPES: f64 = 8.0;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Sentences {
     pub(crate) count: f64,
+    /// Words of a sentence.
+    words: f64,
+    /// Entities of a sentence.
+    entities: f64,
     /// Tokens of a sentence.
     pub(crate) prompt: f64,
     /// Tokens of its gold answer.
@@ -115,6 +119,27 @@ pub(crate) struct Sentences {
 impl Sentences {
     pub(crate) fn tokens(self) -> f64 {
         self.prompt + self.answer
+    }
+
+    /// Tokens of a sentence's marker passes in training: the prompt again for every pass, and two for each span.
+    pub(crate) fn trained_markers(self, markers: &PlMarker) -> f64 {
+        let drawn = markers.negatives.map_or(f64::INFINITY, |ratio| self.entities + ratio * self.entities.max(1.0));
+        self.markers(self.spans(markers).min(drawn), markers)
+    }
+
+    /// The same in decoding: only what was decoded is judged, unless spans are proposed.
+    pub(crate) fn judged_markers(self, markers: &PlMarker) -> f64 {
+        self.markers(if markers.propose { self.spans(markers) } else { self.entities }, markers)
+    }
+
+    /// Spans of at most so many words.
+    fn spans(self, markers: &PlMarker) -> f64 {
+        let longest = self.words.min(markers.max_span as f64);
+        longest * self.words - longest * (longest - 1.0) / 2.0
+    }
+
+    fn markers(self, spans: f64, markers: &PlMarker) -> f64 {
+        (spans / markers.pairs as f64).ceil() * self.prompt + 2.0 * spans
     }
 
     pub(crate) fn at_most(mut self, limit: Option<usize>) -> Self {
@@ -150,6 +175,8 @@ pub(crate) fn split<'d>(
     let each = |total: f64| if count > 0.0 { total / count } else { 0.0 };
     Sentences {
         count,
+        words: each(words),
+        entities: each(entities),
         prompt: each(words) * per_word + 1.0,
         answer: each(entities) * WORDS_PER_ENTITY * per_word + 1.0,
         assumed,

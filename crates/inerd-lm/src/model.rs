@@ -142,6 +142,17 @@ impl Decoder {
         rows.map(|(tokens, row)| tokens.iter().map(|token| row[columns[token] as usize]).collect()).collect()
     }
 
+    /// Logits `[rows, tokens]` of hidden states `[rows, embedding]` over all tokens that some row allows, ascending;
+    /// [`attention::HIDDEN`](crate::attention::HIDDEN) where the row itself doesn't. Only their rows of the output matrix
+    /// are read.
+    pub fn allowed_logits(&self, hidden: Tensor<2>, allowed: &[&[u32]]) -> Tensor<2> {
+        let (index, columns) = union(allowed.iter().copied().flatten().copied());
+        let rows = self.output_rows(indices(&index, &hidden.device()));
+        let allowed: Vec<Vec<u32>> =
+            allowed.iter().map(|tokens| tokens.iter().map(|token| columns[token]).collect()).collect();
+        fused::allowed_logits(hidden, rows, &allowed)
+    }
+
     /// The summed cross-entropy (nats) of `targets` behind the hidden states `[targets, embedding]`.
     pub fn vocabulary_loss(&self, hidden: Tensor<2>, targets: &[u32]) -> Tensor<1> {
         fused::vocabulary_loss(hidden, self.output_embedding().table(), targets)

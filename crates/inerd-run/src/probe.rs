@@ -89,13 +89,14 @@ fn step(
     let length = (tokens_at_once as usize / at_once / 2).clamp(2, model.config.context());
     let vocabulary = model.config.vocab_size() as u32;
     let ids: Vec<u32> = (0..length as u32).map(|i| i % vocabulary).collect();
-    let examples = vec![Example { ids, response: 1, allowed: None }; batch * STEPS];
+    let examples = vec![Example { ids, response: 1, ..Example::default() }; batch * STEPS];
     let mut settings = stages::train::settings(&Training { patience: None, ..Training::default() }, 1);
     (settings.epochs, settings.max_steps, settings.checkpoint_every) = (1, Some(STEPS), None);
     (settings.batch, settings.micro_batch) = (batch, at_once);
     let store = Store::open(&std::env::temp_dir().join(format!("inerd-probe-{}", std::process::id())))?;
     let mut watch = Watch { start: None, tokens: 0, seconds: 0.0 };
-    let trained = train(model, &examples, &settings, &context.device, &store.root().join("checkpoints"), &mut watch);
+    let trained =
+        train(vec![model], &examples, &settings, &context.device, &store.root().join("checkpoints"), &mut watch);
     // The folder is temporary in any case.
     let _ = std::fs::remove_dir_all(store.root());
     trained?;

@@ -58,9 +58,11 @@ impl TrainBench {
             loss: self.loss,
             seed: 1,
             checkpoint_every: None,
+            co_regularization: None,
+            pl_marker: None,
         };
         let mut watch = Watch { marks: vec![Mark::now(0.0)], peak_mb: 0.0 };
-        let trained = train(model, &examples, &settings, device, scratch, &mut watch)?;
+        let trained = train(vec![model], &examples, &settings, device, scratch, &mut watch)?;
         drop::<Trained>(trained);
         let mut times: Vec<(f64, f64)> = (watch.marks[1..].windows(2))
             .map(|pair| (pair[1].cpu - pair[0].cpu, (pair[1].time - pair[0].time).as_secs_f64()))
@@ -93,7 +95,7 @@ impl TrainBench {
             among
         };
         let allowed = (self.loss == Loss::Allowed).then(|| (prompt..prompt + response).map(allowed).collect());
-        Example { ids, response: prompt, allowed }
+        Example { ids, response: prompt, allowed, spans: Vec::new() }
     }
 }
 

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use burn::tensor::Device;
 use inerd_lm::LanguageModel;
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +40,7 @@ impl Checkpoints {
     }
 
     /// Writes a checkpoint beside the last one and then removes the last one: at every moment one is whole.
-    pub(crate) fn save(&self, model: &LanguageModel, optimizer: &Optimizer, state: &State) -> Result<(), Error> {
+    pub(crate) fn save(&self, copies: &[LanguageModel], optimizer: &Optimizer, state: &State) -> Result<(), Error> {
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |source| Error::WriteCheckpoint { path, source }
@@ -48,8 +49,11 @@ impl Checkpoints {
         if partial.exists() {
             fs::remove_dir_all(&partial).map_err(failed(&partial))?;
         }
-        fs::create_dir_all(&partial).map_err(failed(&partial))?;
-        model.save(&partial)?;
+        for (i, copy) in copies.iter().enumerate() {
+            let dir = of_copy(&partial, i);
+            fs::create_dir_all(&dir).map_err(failed(&dir))?;
+            copy.save(&dir)?;
+        }
         (optimizer.save(&partial.join(OPTIMIZER))).map_err(|e| failed(&partial)(std::io::Error::other(e)))?;
         let state = State { format: FORMAT, ..state.clone() };
         let json = serde_json::to_vec_pretty(&state).map_err(|e| failed(&partial)(e.into()))?;
@@ -69,12 +73,12 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// The newest checkpoint that is whole, if there is any. `model` is what the training began with.
+    /// The newest checkpoint that is whole, if there is any. `begun` are the models that the training began with.
     pub(crate) fn load(
         &self,
         optimizer: Optimizer,
-        model: &LanguageModel,
-    ) -> Result<Result<(LanguageModel, Optimizer, State), Optimizer>, Error> {
+        begun: &[LanguageModel],
+    ) -> Result<Result<(Vec<LanguageModel>, Optimizer, State), Optimizer>, Error> {
         let Some(dir) = self.finished().pop() else { return Ok(Err(optimizer)) };
         let invalid = |reason: String| Error::ReadCheckpoint { path: dir.clone(), reason };
         let json = fs::read(dir.join("state.json")).map_err(|e| invalid(e.to_string()))?;
@@ -82,9 +86,12 @@ impl Checkpoints {
         if state.format != FORMAT {
             return Err(invalid(format!("it has format {}, this version reads {FORMAT}", state.format)));
         }
-        let model = model.restored(&dir)?;
-        let optimizer = optimizer.load(&dir.join(OPTIMIZER), &model.device()).map_err(invalid)?;
-        Ok(Ok((model, optimizer, state)))
+        let copies: Result<Vec<LanguageModel>, _> =
+            begun.iter().enumerate().map(|(i, copy)| copy.restored(&of_copy(&dir, i))).collect();
+        let copies = copies?;
+        let device = begun.first().map_or_else(Device::flex, LanguageModel::device);
+        let optimizer = optimizer.load(&dir.join(OPTIMIZER), &device).map_err(invalid)?;
+        Ok(Ok((copies, optimizer, state)))
     }
 
     /// Keeps the weights of an epoch. Those of the best epoch before go with the next [`Checkpoints::save`], when the
@@ -121,4 +128,9 @@ impl Checkpoints {
         found.sort();
         found
     }
+}
+
+/// Copy 0 lies in the checkpoint's own folder, so that a training of one model is a plain checkpoint.
+fn of_copy(dir: &Path, copy: usize) -> PathBuf {
+    if copy == 0 { dir.to_owned() } else { dir.join(format!("copy-{copy}")) }
 }

@@ -59,7 +59,11 @@ pub fn examine(device: &Device) -> Result<Examination, Error> {
 /// All gradients of one batch's loss, one behind another.
 fn gradient(model: &LanguageModel, device: &Device) -> Vec<f32> {
     let examples: Vec<Example> = (0..4u32)
-        .map(|i| Example { ids: (0..30 + i).map(|t| (t * 31 + i * 97) % 4096).collect(), response: 20, allowed: None })
+        .map(|i| Example {
+            ids: (0..30 + i).map(|t| (t * 31 + i * 97) % 4096).collect(),
+            response: 20,
+            ..Example::default()
+        })
         .collect();
     let examples: Vec<&Example> = examples.iter().collect();
     let device = device.clone().autodiff();

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 pub enum Error {
     #[error("there is no training example: the corpus is empty after filtering")]
     NoExamples,
+    #[error("there is no model to train")]
+    NoCopies,
     #[error(
         "example {index} has {length} tokens, but the model's context holds {context}: shorten it, drop it or choose a longer context"
     )]

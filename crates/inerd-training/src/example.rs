@@ -3,6 +3,8 @@ use std::cmp::Reverse;
 use burn::tensor::Device;
 use inerd_lm::fused;
 
+use crate::Labelled;
+
 /// A prompt followed by its response.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Example {
@@ -10,8 +12,11 @@ pub struct Example {
     pub ids: Vec<u32>,
     /// Where the response begins in `ids`; at least 1.
     pub response: usize,
-    /// The sorted tokens allowed at each position of the response, for [`crate::Loss::Allowed`].
+    /// The sorted tokens allowed at each position of the response, for [`crate::Loss::Allowed`] and for
+    /// [`crate::CoRegularization`].
     pub allowed: Option<Vec<Vec<u32>>>,
+    /// Candidate spans of the prompt, for [`crate::PlMarker`].
+    pub spans: Vec<Labelled>,
 }
 
 /// Several examples laid out in rows of equal width, more than one to a row where they fit.
@@ -118,7 +123,7 @@ mod tests {
     use super::*;
 
     fn example(length: usize, fill: u32) -> Example {
-        Example { ids: vec![fill; length], response: 1, allowed: None }
+        Example { ids: vec![fill; length], response: 1, ..Example::default() }
     }
 
     proptest! {

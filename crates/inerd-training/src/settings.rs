@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::Schedule;
+use crate::{CoRegularization, PlMarker, Schedule};
 
 /// Over which tokens the softmax of the loss runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,10 @@ pub struct Settings {
     pub seed: u64,
     /// Optimiser steps between checkpoints inside an epoch; there is one at each epoch's end anyway.
     pub checkpoint_every: Option<usize>,
+    /// Several copies that are pulled towards their agreement.
+    pub co_regularization: Option<CoRegularization>,
+    /// Candidate spans are classified, too.
+    pub pl_marker: Option<PlMarker>,
 }
 
 impl Settings {

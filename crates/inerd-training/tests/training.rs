@@ -23,6 +23,7 @@ fn examples(count: u32) -> Vec<Example> {
                 response: prompt.len(),
                 allowed: Some(vec![vec![2, 5, 9, a.max(10)], (2..39).collect(), vec![1], vec![0, 1]]),
                 ids: [prompt, response].concat(),
+                spans: Vec::new(),
             }
         })
         .map(|mut e| {
@@ -113,13 +114,15 @@ fn settings(micro_batch: usize) -> Settings {
         loss: Loss::Response,
         seed: 5,
         checkpoint_every: None,
+        co_regularization: None,
+        pl_marker: None,
     }
 }
 
 fn run(dir: &Path, settings: &Settings, stop_after: usize) -> (Trained, Vec<f64>) {
     let device = Device::flex();
     let mut hooks = Quiet { stop_after, losses: Vec::new() };
-    let trained = train(model(&device), &examples(44), settings, &device, dir, &mut hooks).unwrap();
+    let trained = train(vec![model(&device)], &examples(44), settings, &device, dir, &mut hooks).unwrap();
     (trained, hooks.losses)
 }
 
@@ -163,9 +166,9 @@ fn an_example_longer_than_the_context_and_an_empty_corpus_are_errors() {
     let device = Device::flex();
     let dir = tempfile::tempdir().unwrap();
     let mut hooks = Quiet { stop_after: usize::MAX, losses: Vec::new() };
-    let long = Example { ids: vec![1; 49], response: 40, allowed: None };
+    let long = Example { ids: vec![1; 49], response: 40, ..Example::default() };
     for (examples, said) in [(vec![long], "49 tokens"), (vec![], "no training example")] {
-        let error = train(model(&device), &examples, &settings(8), &device, dir.path(), &mut hooks).unwrap_err();
+        let error = train(vec![model(&device)], &examples, &settings(8), &device, dir.path(), &mut hooks).unwrap_err();
         assert!(error.to_string().contains(said), "{error}");
     }
 }

@@ -90,7 +90,7 @@ settings! {
         train_separators: bool = true;
     }
 
-    /// Co-regularization (Zhou and Chen 2021): copies that learn from each other's agreement.
+    /// Co-Regularization (Zhou and Chen 2021): copies that learn from each other's agreement.
     pub struct CoRegularization {
         /// Number of copies; copy 0 is used afterwards.
         copies: usize = 2, [.range(2.0, 16.0)];
@@ -98,25 +98,30 @@ settings! {
         alpha: f64 = 1.0, [.range(0.0, 1e6)];
         /// Share of the steps before the agreement loss begins.
         warmup: f64 = 0.1, [.range(0.0, 1.0)];
+        /// Noise on the first weights of every copy but copy 0, as a share of each matrix's standard deviation. For full
+        /// weights that are trained already and would begin equal; adapters and models from scratch differ by their draws.
+        noise: f64 = 0.05, [.range(0.0, 10.0)];
     }
 
     /// Packed levitated markers (Ye et al. 2022).
     pub struct PlMarker {
-        /// Candidate spans per pass.
+        /// Candidate spans per pass, at most.
         pairs: usize = 256, [.range(1.0, 100_000.0)];
         /// Longest candidate span, in words.
         max_span: usize = 8, [.range(1.0, 1000.0)];
         /// Weight of the span-classification loss.
         weight: f64 = 1.0, [.range(0.0, 1e6)];
-        /// Negative spans per positive one in training; all where it is absent.
+        /// Spans that are no entity for each one that is, in training, drawn anew for every epoch; all where it is absent.
         negatives: Option<f64> = None;
-        /// Drop decoded entities that the span classifier denies.
+        /// Drop decoded entities that the span classifier denies: those that it takes for no entity with at least
+        /// `threshold`.
         veto: bool = true;
-        /// Replace the type of a decoded entity by the span classifier's where it is surer.
+        /// Replace the type of a decoded entity by the span classifier's where it is surer than the answer was.
         rescore: bool = false;
-        /// Add entities that the span classifier is sure of.
+        /// Add spans that the span classifier takes for an entity with at least `threshold`, the surest first, where they
+        /// share no text with an entity that is there.
         propose: bool = false;
-        /// How sure it must be to veto or propose.
+        /// How sure it must be to veto or propose, as a probability.
         threshold: f64 = 0.5, [.range(0.0, 1.0)];
     }
 
@@ -233,11 +238,11 @@ settings! {
         dropout: f64 = 0.0, [.range(0.0, 0.99)];
         /// Loss of a response token.
         loss: Loss = Loss::Response;
-        /// Masking rules in the loss, where `loss` is `masked`.
+        /// Masking rules in the loss, where `loss` is `masked`, and in the agreement loss of `co_regularization`.
         mask: Rules = Rules::preset("exact");
         /// Low-rank adapters.
         lora: Lora = Lora::default();
-        /// Co-regularization; off where it is absent.
+        /// Co-Regularization; off where it is absent.
         co_regularization: Option<CoRegularization> = None;
         /// Packed levitated markers; off where they are absent.
         pl_marker: Option<PlMarker> = None;

@@ -70,6 +70,7 @@ const RICH: &[&str] = &[
     "#,
     r#"
         data = { target = "a", pool = ["a"] }
+        fine = { co_regularization = true }
         tokenizer = { kind = "model" }
         model = { kind = "pretrained", path = "base" }
     "#,

@@ -10,3 +10,4 @@ mod fingerprints;
 mod hostile;
 mod plans;
 mod problems;
+mod techniques;

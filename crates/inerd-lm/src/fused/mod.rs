@@ -14,6 +14,7 @@ use burn::tensor::{DType, Int, Tensor, TensorData, module};
 pub use inerd_kernels::activation::Activation;
 pub use inerd_kernels::{AdamW, Pattern};
 
+use crate::attention::HIDDEN;
 use cpu::Kernels;
 
 /// Whether the kernels can be used: `x` lies on the CPU in single precision.
@@ -90,10 +91,7 @@ pub(crate) fn joined_attention(qkv: Tensor<3>, heads: usize, pattern: &Arc<Patte
 /// `[tokens, embedding]` transposed.
 pub fn vocabulary_loss(hidden: Tensor<2>, output: Tensor<2>, targets: &[u32]) -> Tensor<1> {
     if !on_cpu(&hidden) {
-        let logits = linear(hidden, output.transpose(), None).cast(DType::F32);
-        let columns: Vec<i32> = targets.iter().map(|&t| t as i32).collect();
-        let columns = Tensor::<2, Int>::from_data(TensorData::new(columns, [targets.len(), 1]), &logits.device());
-        return log_softmax(logits, 1).gather(1, columns).sum().neg();
+        return cross_entropy(linear(hidden, output.transpose(), None).cast(DType::F32), targets);
     }
     let (hidden, output) = (hidden.into_dispatch(), output.into_dispatch());
     Tensor::from_dispatch(<Dispatch as Kernels>::vocabulary_loss(hidden, output, targets.to_vec()))
@@ -103,19 +101,30 @@ pub fn vocabulary_loss(hidden: Tensor<2>, output: Tensor<2>, targets: &[u32]) ->
 /// among them.
 pub fn allowed_loss(hidden: Tensor<2>, output: Tensor<2>, targets: Vec<(u32, Vec<u32>)>) -> Tensor<1> {
     if !on_cpu(&hidden) {
-        let (rows, columns, device) = (targets.len(), output.dims()[0], hidden.device());
-        let mut hide = vec![crate::attention::HIDDEN; rows * columns];
-        for ((_, allowed), hide) in targets.iter().zip(hide.chunks_exact_mut(columns)) {
-            allowed.iter().for_each(|&token| hide[token as usize] = 0.0);
-        }
-        let hide = Tensor::<2>::from_data(TensorData::new(hide, [rows, columns]), &device);
-        let logits = linear(hidden, output.transpose(), None).cast(DType::F32) + hide;
-        let chosen: Vec<i32> = targets.iter().map(|&(token, _)| token as i32).collect();
-        let chosen = Tensor::<2, Int>::from_data(TensorData::new(chosen, [rows, 1]), &device);
-        return log_softmax(logits, 1).gather(1, chosen).sum().neg();
+        let (chosen, allowed): (Vec<u32>, Vec<Vec<u32>>) = targets.into_iter().unzip();
+        return cross_entropy(allowed_logits(hidden, output, &allowed), &chosen);
     }
     let (hidden, output) = (hidden.into_dispatch(), output.into_dispatch());
     Tensor::from_dispatch(<Dispatch as Kernels>::allowed_loss(hidden, output, targets))
+}
+
+/// `hidden` `[rows, embedding]` times `output` `[tokens, embedding]` transposed, with [`HIDDEN`] added wherever a row
+/// doesn't allow the token.
+pub(crate) fn allowed_logits(hidden: Tensor<2>, output: Tensor<2>, allowed: &[Vec<u32>]) -> Tensor<2> {
+    let tokens = output.dims()[0];
+    let mut hide = vec![HIDDEN; allowed.len() * tokens];
+    for (allowed, hide) in allowed.iter().zip(hide.chunks_exact_mut(tokens)) {
+        allowed.iter().for_each(|&token| hide[token as usize] = 0.0);
+    }
+    let hide = Tensor::<2>::from_data(TensorData::new(hide, [allowed.len(), tokens]), &hidden.device());
+    linear(hidden, output.transpose(), None).cast(DType::F32) + hide
+}
+
+/// The summed cross-entropy (nats) of `targets` under logits `[targets, tokens]`, in elementary operations.
+fn cross_entropy(logits: Tensor<2>, targets: &[u32]) -> Tensor<1> {
+    let columns: Vec<i32> = targets.iter().map(|&t| t as i32).collect();
+    let columns = Tensor::<2, Int>::from_data(TensorData::new(columns, [targets.len(), 1]), &logits.device());
+    log_softmax(logits, 1).gather(1, columns).sum().neg()
 }
 
 /// Row `r` of `hidden` `[rows, embedding]` times the rows `wanted[r]` of `output` `[tokens, embedding]`. On the CPU, for

@@ -282,7 +282,7 @@ pub(crate) fn prompt(codec: &Codec, sentence: &Sentence, cued: bool) -> Vec<u32>
     codec.prompt_with_cue(cue, &sentence.text)
 }
 
-fn heard_stop(context: &Context) -> Result<(), Error> {
+pub(crate) fn heard_stop(context: &Context) -> Result<(), Error> {
     if context.stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
 }
 

@@ -13,6 +13,7 @@ use inerd_text::{Generation, Schema, Sentence};
 use super::Job;
 use super::answer::{self, Alternatives, Answering};
 use super::corpus::SCHEMA;
+use super::spans::{Action, Judge, markers};
 use super::tokenizer::TOKENIZER;
 use super::train::initial;
 use crate::vocabulary::Vocabulary;
@@ -24,6 +25,8 @@ pub const SENTENCES: &str = "sentences.jsonl";
 pub const GENERATIONS: &str = "generations.jsonl";
 /// The n-best lists of a generate artefact, where more than one answer was asked for.
 pub const ALTERNATIVES: &str = "alternatives.jsonl";
+/// What the span classifier said about the entities of the answers, where there is one ([`crate::Verdicts`]).
+pub const VERDICTS: &str = "verdicts.jsonl";
 /// What each masking rule removed ([`inerd_decoding::MaskAudit`]).
 pub const AUDIT: &str = "audit.json";
 
@@ -32,9 +35,6 @@ const GOLD_LENGTH: usize = 10;
 
 pub(crate) fn work(job: &mut Job<'_>, stage: &GenerateStage) -> Result<(), Error> {
     let settings = &stage.settings;
-    if stage.pl_marker {
-        return Err(Error::Unsupported("decoding with PL-Marker's verdicts is not there yet".to_owned()));
-    }
     let corpus = job.parent(stage.corpus)?;
     let sentences: Vec<Sentence> = corpus.json_lines(SENTENCES)?;
     let mut schemas: Vec<Schema> = Vec::new();
@@ -72,8 +72,20 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &GenerateStage) -> Result<(), Error
     let (context, total) = (job.context, sentences.len());
     let mut progress = |done| job.progress("sentence", done, total, "generating".to_owned());
     let lists = answering.answers(&sentences, context, &mut progress)?;
-    let generations: Vec<Generation> =
+    let mut generations: Vec<Generation> =
         sentences.iter().zip(&lists).map(|(sentence, list)| answering.read(sentence, list)).collect();
+    if let Some(settings) = &stage.pl_marker {
+        let markers = markers(&tokenizer, &codec, settings)?;
+        let judge = Judge { model: &model, codec: &codec, markers, settings, cued: stage.format.dataset_cue };
+        let mut progress = |done| job.progress("sentence", done, total, "judging spans".to_owned());
+        let verdicts = judge.judge(&sentences, &mut generations, context, &mut progress)?;
+        for (name, action) in [("vetoed", Action::Vetoed), ("retyped", Action::Retyped), ("proposed", Action::Proposed)]
+        {
+            let count = verdicts.iter().flat_map(|v| &v.verdicts).filter(|v| v.action == action).count();
+            job.fact(name, count as f64);
+        }
+        job.write_json_lines(VERDICTS, &verdicts)?;
+    }
     job.fact("sentences", sentences.len() as f64);
     job.fact("tokens", generations.iter().map(|g| g.tokens).sum::<usize>() as f64);
     job.write_json_lines(GENERATIONS, &generations)?;

@@ -5,6 +5,7 @@ pub(crate) mod corpus;
 pub(crate) mod generate;
 pub(crate) mod pretrain;
 pub(crate) mod score;
+pub(crate) mod spans;
 pub(crate) mod tokenizer;
 pub(crate) mod train;
 pub(crate) mod weights;

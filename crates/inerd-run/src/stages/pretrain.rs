@@ -41,7 +41,7 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &PretrainStage) -> Result<(), Error
         curve: Log::open(&checkpoints.join(CURVE))?,
         validation: Log::open(&checkpoints.join(VALIDATION))?,
     };
-    let trained = train(model, &examples, &settings, &device, &checkpoints, &mut hooks)?;
+    let trained = train(vec![model], &examples, &settings, &device, &checkpoints, &mut hooks)?;
     let (model, steps) = match trained {
         Trained::Finished { model, steps, .. } => (model, steps),
         Trained::Interrupted { .. } => return Err(Error::Interrupted),
@@ -84,7 +84,7 @@ fn blocks(
         let lines: Vec<&str> = text.split_inclusive('\n').collect();
         let ids: Vec<Vec<u32>> = lines.par_iter().map(|line| tokenizer.encode(line)).collect();
         let mut blocks: Vec<Example> = (ids.concat().chunks_exact(length))
-            .map(|block| Example { ids: block.to_vec(), response: 1, allowed: None })
+            .map(|block| Example { ids: block.to_vec(), response: 1, ..Example::default() })
             .collect();
         if blocks.is_empty() {
             let split = format!("pre-training ({length} tokens make a sequence)");
@@ -113,6 +113,8 @@ fn settings(own: &Pretrain, seed: u64) -> Settings {
         loss: inerd_training::Loss::Response,
         seed,
         checkpoint_every: own.checkpoint_every,
+        co_regularization: None,
+        pl_marker: None,
     }
 }
 

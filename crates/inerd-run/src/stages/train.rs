@@ -10,16 +10,22 @@ use inerd_decoding::{Codec, Rules};
 use inerd_experiment::{
     Architecture, Granularity, LoraMode, Loss, Model, Schedule, TrainStage, Training, ValidMetric, Weights,
 };
-use inerd_lm::{Config, FalconConfig, Gpt2Config, GptNeoXConfig, LanguageModel, LlamaConfig, LoraConfig, Tokenizer};
+use inerd_lm::{
+    Config, FalconConfig, Gpt2Config, GptNeoXConfig, LanguageModel, LlamaConfig, LoraConfig, Tokenizer, random,
+};
 use inerd_metrics::score_spans;
 use inerd_text::{Schema, Sentence};
-use inerd_training::{Example, Flow, Hooks, Settings, Step, Trained, train};
+use inerd_training::{
+    CoRegularization, Example, Flow, Hooks, Markers, PlMarker, Settings, Step, Trained, perturbed, train,
+};
+use rand::Rng as _;
 use rayon::prelude::*;
 
 use super::Job;
 use super::answer::{Answering, Strategy, prompt};
 use super::corpus::{SCHEMA, TRAIN, VALID};
 use super::generate;
+use super::spans::{Judge, labelled, marker_tokens, markers};
 use super::tokenizer::TOKENIZER;
 use super::weights::{self, ADAPTER, MODEL};
 use crate::Error;
@@ -36,23 +42,40 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &TrainStage) -> Result<(), Error> {
     let sentences: Vec<Sentence> = corpus.json_lines(TRAIN)?;
     let valid: Vec<Sentence> = corpus.json_lines(VALID)?;
     let tokenizer = generate::tokenizer_for(job.context, &stage.tokenizer, &stage.format)?;
-    let (model, base) = adapted(job, stage, &tokenizer)?;
+    let (copies, base) = adapted(job, stage, &tokenizer)?;
+    let model = &copies[0];
     model.check_tokenizer(&tokenizer)?;
     job.fact("trained_parameters", model.trained_parameters() as f64);
     let codec = || generate::codec(&tokenizer, &stage.format, schema.clone());
 
     let longest = stage.settings.max_length.unwrap_or(usize::MAX).min(model.config.context());
-    let mask = match stage.settings.loss {
-        Loss::Masked => Some(generate::rules(&stage.settings.mask, Granularity::Token)?),
-        Loss::Response => None,
+    let own = &stage.settings;
+    let mask = if own.loss == Loss::Masked || own.co_regularization.is_some() {
+        // Copies may be asked to agree on the whole vocabulary.
+        let free = own.loss == Loss::Response && own.mask.is_none();
+        (!free).then(|| generate::rules(&own.mask, Granularity::Token)).transpose()?
+    } else {
+        None
     };
-    let (examples, left_out) = examples(&codec()?, &sentences, stage.format.dataset_cue, mask, longest);
+    let pairs = Pairs { codec: &codec()?, cued: stage.format.dataset_cue, mask, longest, training: own };
+    let (examples, left_out) = pairs.of(&sentences);
     job.fact("examples", examples.len() as f64);
-    job.fact("left_out_as_too_long", left_out as f64);
+    job.fact("left_out_as_too_long", left_out.too_long as f64);
     job.fact("tokens_per_epoch", examples.iter().map(|e| e.ids.len()).sum::<usize>() as f64);
+    if own.pl_marker.is_some() {
+        job.fact("candidate_spans", examples.iter().map(|e| e.spans.len()).sum::<usize>() as f64);
+        job.fact("entities_that_are_no_candidate", left_out.entities as f64);
+    }
 
-    let mut settings = settings(&stage.settings, stage.seed);
+    let mut settings = settings(own, stage.seed);
     settings.micro_batch = job.at_once(settings.micro_batch);
+    if let Some(pl_marker) = &own.pl_marker {
+        settings.pl_marker = Some(PlMarker {
+            markers: markers(&tokenizer, pairs.codec, pl_marker)?,
+            weight: pl_marker.weight,
+            negatives: pl_marker.negatives,
+        });
+    }
     let limit = stage.settings.valid.max_sentences.unwrap_or(usize::MAX);
     let valid: Vec<Sentence> = valid.into_iter().take(limit).collect();
     let (device, checkpoints) = (job.context.device.clone(), job.context.store.checkpoints(job.stage.id));
@@ -64,13 +87,14 @@ pub(crate) fn work(job: &mut Job<'_>, stage: &TrainStage) -> Result<(), Error> {
         tokenizer: Arc::clone(&tokenizer),
         codec: codec()?,
         cued: stage.format.dataset_cue,
-        valid_examples: self::examples(&codec()?, &valid, stage.format.dataset_cue, mask, longest).0,
+        valid_examples: pairs.of(&valid).0,
         valid,
+        markers: settings.pl_marker.as_ref().map(|pl_marker| pl_marker.markers.clone()),
         epochs: settings.epochs,
         curve: Log::open(&checkpoints.join(CURVE))?,
         validation: Log::open(&checkpoints.join(VALIDATION))?,
     };
-    let trained = train(model, &examples, &settings, &device, &checkpoints, &mut hooks)?;
+    let trained = train(copies, &examples, &settings, &device, &checkpoints, &mut hooks)?;
     let (model, steps, best) = match trained {
         Trained::Finished { model, steps, best } => (model, steps, best),
         Trained::Interrupted { .. } => return Err(Error::Interrupted),
@@ -103,11 +127,7 @@ pub(crate) fn latest(path: &Path, key: &str) -> Result<Vec<serde_json::Value>, E
 }
 
 fn unsupported(training: &Training) -> Result<(), Error> {
-    let missing = if training.co_regularization.is_some() {
-        "`co_regularization`"
-    } else if training.pl_marker.is_some() {
-        "`pl_marker`"
-    } else if training.dropout > 0.0 {
+    let missing = if training.dropout > 0.0 {
         "`dropout`"
     } else if training.final_lr > 0.0 {
         "`final_lr`"
@@ -129,39 +149,64 @@ fn adapted(
     job: &Job<'_>,
     stage: &TrainStage,
     tokenizer: &Tokenizer,
-) -> Result<(LanguageModel, Option<Weights>), Error> {
-    let lora = &stage.settings.lora;
+) -> Result<(Vec<LanguageModel>, Option<Weights>), Error> {
+    let own = &stage.settings;
+    let count = own.co_regularization.as_ref().map_or(1, |co| co.copies);
+    // Copy 0 begins as it would alone.
+    let draw = |seed: u64, copy: usize| match copy {
+        0 => seed,
+        _ => random::stream(seed, &format!("weights of copy {copy}")).next_u64(),
+    };
     // Separators that are tokens of their own need embeddings.
-    let initial = || -> Result<LanguageModel, Error> {
-        let model = initial(job, &stage.weights, &stage.model, tokenizer)?;
+    let initial = |from: &Weights| -> Result<LanguageModel, Error> {
+        let model = initial(job, from, &stage.model, tokenizer)?;
         Ok(if stage.format.special_tokens { model.with_vocabulary(tokenizer.vocab_size()) } else { model })
     };
-    if lora.mode != LoraMode::On {
-        return Ok((initial()?, None));
+    if own.lora.mode != LoraMode::On {
+        let mut copies = vec![initial(&stage.weights)?];
+        for copy in 1..count {
+            copies.push(match &stage.weights {
+                Weights::Random(seed) => initial(&Weights::Random(draw(*seed, copy)))?,
+                Weights::Stage(_) | Weights::Model(_) => {
+                    let noise = own.co_regularization.as_ref().map_or(0.0, |co| co.noise);
+                    perturbed(&copies[0], noise, draw(stage.seed, copy))
+                }
+            });
+        }
+        return Ok((copies, None));
     }
-    let separators = generate::separators(&stage.format).into_iter().filter_map(|name| tokenizer.token_id(name));
+    let mut trained_tokens: Vec<u32> = Vec::new();
+    if stage.format.special_tokens && own.lora.train_separators {
+        let names = generate::separators(&stage.format).into_iter();
+        trained_tokens.extend(names.filter_map(|name| tokenizer.token_id(name)));
+    }
+    if own.pl_marker.is_some() {
+        trained_tokens.extend(marker_tokens(tokenizer)?);
+    }
     let lora = LoraConfig {
-        rank: lora.rank,
-        alpha: lora.alpha,
-        dropout: lora.dropout,
-        rslora: lora.rslora,
-        targets: lora.targets.clone(),
-        trained_tokens: if stage.format.special_tokens && lora.train_separators {
-            separators.collect()
-        } else {
-            Vec::new()
-        },
+        rank: own.lora.rank,
+        alpha: own.lora.alpha,
+        dropout: own.lora.dropout,
+        rslora: own.lora.rslora,
+        targets: own.lora.targets.clone(),
+        trained_tokens,
     };
     if let Weights::Stage(parent) = &stage.weights {
         let dir = job.parent(*parent)?.path(MODEL);
         if let Some((model, base)) = weights::load_adapter(job.context, &dir)?
             && model.carries(&lora)?
         {
-            return Ok((model, Some(base)));
+            // Copies of an adapter that is trained already differ by their dropout.
+            return Ok((vec![model; count], Some(base)));
         }
     }
-    let model = initial()?;
-    Ok((model.with_adapter(&lora, ADAPTER, stage.seed)?, Some(stage.weights.clone())))
+    let model = initial(&stage.weights)?;
+    let adapter = |copy: usize| {
+        let name = if copy == 0 { ADAPTER.to_owned() } else { format!("{ADAPTER}-{copy}") };
+        model.with_adapter(&lora, &name, draw(stage.seed, copy))
+    };
+    let copies: Result<Vec<_>, _> = (0..count).map(adapter).collect();
+    Ok((copies?, Some(stage.weights.clone())))
 }
 
 /// The model before this training: a parent's, a pretrained one, or fresh weights.
@@ -203,27 +248,48 @@ fn fresh_config(model: &Model, tokenizer: &Tokenizer) -> Config {
     }
 }
 
-/// Prompt–response pairs; those longer than `longest` tokens are counted and left out.
-fn examples(
-    codec: &Codec,
-    sentences: &[Sentence],
+/// How sentences become prompt–response pairs.
+struct Pairs<'a> {
+    codec: &'a Codec,
     cued: bool,
+    /// What is allowed along the answers, where that is asked for.
     mask: Option<Rules>,
+    /// In tokens.
     longest: usize,
-) -> (Vec<Example>, usize) {
-    let examples: Vec<Option<Example>> = sentences
-        .par_iter()
-        .map(|sentence| {
-            let mut ids = prompt(codec, sentence, cued);
-            let response = ids.len();
-            let answer = codec.answer(sentence);
-            let allowed = mask.map(|rules| allowed_along(codec, sentence, &answer, &rules));
-            ids.extend(answer);
-            (ids.len() <= longest).then_some(Example { ids, response, allowed })
-        })
-        .collect();
-    let left_out = examples.iter().filter(|example| example.is_none()).count();
-    (examples.into_iter().flatten().collect(), left_out)
+    training: &'a Training,
+}
+
+/// What training can't learn from.
+#[derive(Debug, Default)]
+struct LeftOut {
+    /// Examples longer than the longest.
+    too_long: usize,
+    /// Gold entities that are no candidate span.
+    entities: usize,
+}
+
+impl Pairs<'_> {
+    fn of(&self, sentences: &[Sentence]) -> (Vec<Example>, LeftOut) {
+        let pairs: Vec<(Option<Example>, usize)> = sentences.par_iter().map(|sentence| self.pair(sentence)).collect();
+        let too_long = pairs.iter().filter(|(example, _)| example.is_none()).count();
+        let entities = pairs.iter().map(|(_, missed)| missed).sum();
+        (pairs.into_iter().filter_map(|(example, _)| example).collect(), LeftOut { too_long, entities })
+    }
+
+    /// The example, unless it is too long, and the number of its entities that are no candidate span.
+    fn pair(&self, sentence: &Sentence) -> (Option<Example>, usize) {
+        let mut ids = prompt(self.codec, sentence, self.cued);
+        let response = ids.len();
+        let answer = self.codec.answer(sentence);
+        if ids.len() + answer.len() > self.longest {
+            return (None, 0);
+        }
+        let allowed = self.mask.map(|rules| allowed_along(self.codec, sentence, &answer, &rules));
+        let marked = self.training.pl_marker.as_ref().map(|own| labelled(self.codec, sentence, &ids, own));
+        let (spans, missed) = marked.unwrap_or_default();
+        ids.extend(answer);
+        (Some(Example { ids, response, allowed, spans }), missed)
+    }
 }
 
 /// The allowed tokens at each position of the gold answer. Past a token that the rules forbid (an entity that cuts a
@@ -269,6 +335,10 @@ pub(crate) fn settings(training: &Training, seed: u64) -> Settings {
         },
         seed,
         checkpoint_every: training.checkpoint_every,
+        co_regularization: (training.co_regularization.as_ref())
+            .map(|own| CoRegularization { alpha: own.alpha, warmup: own.warmup }),
+        // Its markers depend on the tokenizer and the schema.
+        pl_marker: None,
     }
 }
 
@@ -290,6 +360,8 @@ struct Watch<'a, 'b> {
     cued: bool,
     valid: Vec<Sentence>,
     valid_examples: Vec<Example>,
+    /// The span classifier's, where there is one.
+    markers: Option<Markers>,
     epochs: usize,
     curve: Log,
     validation: Log,
@@ -336,7 +408,12 @@ impl Hooks for Watch<'_, '_> {
                 let (context, total) = (self.job.context, self.valid.len());
                 let job = &mut *self.job;
                 let mut progress = |done| job.progress("sentence", done, total, "validating".to_owned());
-                let generations = answering.answer(&self.valid, context, &mut progress)?;
+                let mut generations = answering.answer(&self.valid, context, &mut progress)?;
+                if let (Some(settings), Some(markers)) = (&self.training.pl_marker, &self.markers) {
+                    let (codec, cued, markers) = (&self.codec, self.cued, markers.clone());
+                    let judge = Judge { model, codec, markers, settings, cued };
+                    judge.judge(&self.valid, &mut generations, context, &mut |_| ())?;
+                }
                 score_spans(&self.valid, &generations)?.micro.prf.f1
             }
         };
