@@ -130,3 +130,53 @@ fn copies_of_a_trained_model_begin_differently_or_are_refused() {
     let lab = Lab::new(&trained("{ noise = 0 }"));
     lab.run(&["plan", "experiment.toml"]).expect(2, &["begin equal", "noise"]);
 }
+
+/// Coarse- and fine-tuning with adapters, the latter with both techniques.
+fn with_adapters(coarse: &str, fine: &str, technique: &str) -> String {
+    let arms = [("neither", &*format!("\"fine.co_regularization\" = {technique}, {PL_MARKER}"))];
+    let adapters = |more: &str| format!("lora = {{ mode = \"on\", rank = 2, alpha = 4, {more} }}");
+    let coarse = format!(
+        "[coarse]\nepochs = 1\npatience = false\nsubset = {{ max_sentences = 16 }}\nvalid = {{ metric = \"none\" }}\n\
+         pl_marker = {{ negatives = 3 }}\n{}",
+        adapters(coarse)
+    );
+    (with_arms(&arms).replace("[coarse]\nenabled = false", &coarse))
+        .replace("[fine]\n", &format!("[fine]\n{}\n", adapters(fine)))
+}
+
+#[test]
+fn adapters_share_one_base_and_go_on_with_the_one_before() {
+    let lab = Lab::new(&with_adapters("dropout = 0", "dropout = 0", "{ copies = 3 }"));
+    lab.run(&["run", "experiment.toml"]).expect(0, &["0 failed"]);
+    assert!(lab.stored("model.safetensors").is_empty(), "an artefact repeats the base's weights");
+    let bases = lab.stored("base.json");
+    assert_eq!(bases.len(), 2);
+    assert!(bases.values().all(|base| std::str::from_utf8(base).unwrap().contains("random")), "{bases:?}");
+    let curves = lab.stored("curve.jsonl");
+    let divergences: Vec<f64> = curves.values().filter_map(|bytes| lines(bytes)[0]["divergence"].as_f64()).collect();
+    assert!(divergences.len() == 1 && divergences[0] > 1e-9, "{divergences:?}");
+
+    // Told apart by their dropout alone, which is the stage's own.
+    let lab = Lab::new(&with_adapters("dropout = 0", "dropout = 0.5", "{ noise = 0 }"));
+    lab.run(&["run", "experiment.toml"]).expect(0, &["0 failed"]);
+    let curves = lab.stored("curve.jsonl");
+    let divergences: Vec<f64> = curves.values().filter_map(|bytes| lines(bytes)[0]["divergence"].as_f64()).collect();
+    assert!(divergences.len() == 1 && divergences[0] > 1e-9, "{divergences:?}");
+
+    let lab = Lab::new(&with_adapters("dropout = 0.1", "dropout = 0", "{ noise = 0 }"));
+    lab.run(&["plan", "experiment.toml"]).expect(2, &["begin equal", "noise"]);
+    // The same, in other words than the plan compares.
+    let lab = Lab::new(&with_adapters("dropout = 0", "dropout = 0, targets = \"c_attn\"", "{ noise = 0 }"));
+    lab.run(&["run", "experiment.toml"]).expect(1, &["begin equal", "noise"]);
+}
+
+#[test]
+fn both_together_run_on_every_architecture() {
+    for architecture in ["llama", "gpt-neox", "falcon"] {
+        let shape = format!("[model]\narchitecture = \"{architecture}\"\n");
+        let experiment = with_arms(&[("neither", &both())]).replace("[model]\n", &shape);
+        let lab = Lab::new(&experiment.replace("epochs   = 2", "epochs   = 1"));
+        lab.run(&["run", "experiment.toml"]).expect(0, &["0 failed"]);
+        assert_eq!(lab.stored("verdicts.jsonl").len(), 1, "{architecture}");
+    }
+}

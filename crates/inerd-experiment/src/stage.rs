@@ -60,7 +60,7 @@ pub mod version {
     pub const CORPUS: u32 = 2;
     pub const PRETRAIN: u32 = 2;
     /// Coarse and fine.
-    pub const TRAIN: u32 = 2;
+    pub const TRAIN: u32 = 3;
     pub const GENERATE: u32 = 3;
     pub const SCORE: u32 = 2;
 }

@@ -2,7 +2,7 @@
 
 use crate::define::Names;
 use crate::problem::{Place, Problem};
-use crate::settings::{Architecture, DataOrder, LoraMode, ModelKind, Settings, TokenizerKind, Training};
+use crate::settings::{Architecture, DataOrder, Lora, LoraMode, ModelKind, Settings, TokenizerKind, Training};
 
 /// What the width of a head must be a multiple of: rotary positions turn pairs, GPT-NeoX in a quarter of a head.
 fn rotary_step(architecture: Architecture) -> usize {
@@ -86,17 +86,19 @@ pub(crate) fn validate(settings: &Settings, place_of: &dyn Fn(&str) -> Option<Pl
         }
     }
     let mut fresh = model.kind == ModelKind::Scratch && !pretrain.enabled;
+    let mut before = None;
     for (name, stage) in [("coarse", coarse), ("fine", fine)] {
         if stage.enabled {
             training(name, stage, model.kind, model.context, &mut report);
-            if !fresh && copies_stay_equal(stage) {
+            if !fresh && copies_stay_equal(stage, before) {
                 report(
                     &[&format!("{name}.co_regularization.noise"), &format!("{name}.co_regularization")],
                     format!("the copies of `{name}.co_regularization` begin equal and would stay so"),
-                    "give them `noise`, or the stage `dropout` or adapters (`lora.mode = \"on\"`)",
+                    "give them `noise`, or the stage dropout or adapters of its own (`lora.mode = \"on\"`)",
                 );
             }
             fresh = false;
+            before = Some(stage);
         }
     }
     if generate.datasets.0.is_empty() {
@@ -217,10 +219,22 @@ fn training(
     }
 }
 
-/// Whether nothing tells the copies of a model that is trained already apart.
-fn copies_stay_equal(stage: &Training) -> bool {
+/// Whether nothing tells the copies of a model that is trained already apart: full weights, or adapters that go on with
+/// the one of the stage `before`. Fresh adapters differ by their draws.
+fn copies_stay_equal(stage: &Training, before: Option<&Training>) -> bool {
     let noiseless = stage.co_regularization.as_ref().is_some_and(|co| co.noise <= 0.0);
-    noiseless && stage.dropout <= 0.0 && stage.lora.mode != LoraMode::On
+    let undisturbed = match stage.lora.mode {
+        LoraMode::On => {
+            stage.lora.dropout <= 0.0 && before.is_some_and(|before| adapter_of(before) == adapter_of(stage))
+        }
+        LoraMode::Auto | LoraMode::Off => stage.dropout <= 0.0,
+    };
+    noiseless && undisturbed
+}
+
+/// What makes the adapters of two stages one that goes on.
+fn adapter_of(stage: &Training) -> (Lora, bool) {
+    (Lora { dropout: 0.0, ..stage.lora.clone() }, stage.pl_marker.is_some())
 }
 
 /// Words that stand for datasets.

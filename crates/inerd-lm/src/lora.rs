@@ -177,15 +177,25 @@ impl LanguageModel {
         self
     }
 
-    /// Whether the model's adapter is the one that `lora` describes, so that its training can go on.
-    pub fn carries(&self, lora: &LoraConfig) -> Result<bool, Error> {
-        let Some(Adapter { lora: own, .. }) = &self.adapter else { return Ok(false) };
-        let pattern = lora.pattern(self)?;
-        let mut decoder = self.decoder.clone();
-        let mut layers = decoder.linears_mut().into_iter();
-        let same = layers.all(|(name, l)| l.adapter.is_some() == pattern.is_match(&self.config.full_name(&name)));
+    /// The same model to go on training its adapter as `lora` says; `None` where the adapter has another shape.
+    pub fn continued(&self, lora: &LoraConfig) -> Result<Option<Self>, Error> {
+        let mut model = self.clone();
+        let Some(Adapter { lora: own, .. }) = &mut model.adapter else { return Ok(None) };
         let key = |c: &LoraConfig| (c.rank, c.alpha.to_bits(), c.rslora, c.trained_tokens.clone());
-        Ok(same && key(own) == key(lora))
+        if key(own) != key(lora) {
+            return Ok(None);
+        }
+        own.dropout = lora.dropout;
+        let pattern = lora.pattern(self)?;
+        for (name, layer) in model.decoder.linears_mut() {
+            if layer.adapter.is_some() != pattern.is_match(&self.config.full_name(&name)) {
+                return Ok(None);
+            }
+            if let Some(adapter) = &mut layer.adapter {
+                adapter.dropout = lora.dropout;
+            }
+        }
+        Ok(Some(model))
     }
 
     /// Writes the adapter alone, as PEFT does. `base` tells readers what it belongs to.

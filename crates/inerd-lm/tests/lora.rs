@@ -186,13 +186,19 @@ fn an_adapter_survives_its_files_and_says_whether_it_fits() {
         let logits = again.last_logits(&[59, 1, 2], &device);
         assert_eq!(logits, model.last_logits(&[59, 1, 2], &device));
         assert_eq!(logits, model.restored(dir.path()).unwrap().last_logits(&[59, 1, 2], &device));
-        assert!(again.carries(&wanted).unwrap());
+        let continued = again.continued(&LoraConfig { dropout: 0.5, ..wanted.clone() }).unwrap().unwrap();
+        assert_eq!(continued.last_logits(&[59, 1, 2], &device), logits);
+        let noisy = |model: &LanguageModel| -> Vec<f32> {
+            let input = Input::sequence(&[59, 1, 2], &device).with_noise(Some(Noise::new(1, "a pass")));
+            model.decoder.hidden(&input, None).into_data().iter::<f32>().collect()
+        };
+        assert_ne!(noisy(&continued), noisy(&again), "another dropout");
         for other in [
             LoraConfig { rank: 5, ..wanted.clone() },
             LoraConfig { targets: Some("mlp".to_owned()), ..wanted.clone() },
             LoraConfig { trained_tokens: vec![3], ..wanted.clone() },
         ] {
-            assert!(!again.carries(&other).unwrap(), "{other:?}");
+            assert!(again.continued(&other).unwrap().is_none(), "{other:?}");
         }
     }
 }

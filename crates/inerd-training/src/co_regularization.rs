@@ -11,7 +11,9 @@
 //! over the tokens that the task allows at the position: over a whole vocabulary, what the copies say of impossible
 //! tokens would drown what they say of the possible ones. Copy 0 is the model that is used afterwards.
 
-use burn::module::{Module, ModuleMapper, Param, ParamId};
+use std::collections::BTreeSet;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Tensor, TensorData};
 use inerd_lm::{Decoder, LanguageModel, Noise, random};
 use rand_distr::{Distribution as _, StandardNormal};
@@ -78,34 +80,53 @@ pub(crate) fn answers(
     Some(Answers { cross_entropy: cross_entropy(decoder, &hidden, &counted, device), choices })
 }
 
-/// A copy that begins elsewhere: every parameter gets normal noise, with `noise` times the standard deviation of the
-/// parameter's own values. For copies of a trained model, which would begin equal, and stay so.
+/// A copy that begins elsewhere: every parameter that is trained gets normal noise, with `noise` times the standard
+/// deviation of the parameter's own values. For copies of what is trained already, which would begin equal, and stay so.
 pub fn perturbed(model: &LanguageModel, noise: f64, seed: u64) -> LanguageModel {
-    struct Perturb {
-        noise: f64,
-        seed: u64,
-    }
-    impl ModuleMapper for Perturb {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            let mut rng = random::stream(self.seed, &format!("noise on parameter {}", param.id.val()));
-            let noise = self.noise;
-            param.map(|values| {
-                let (shape, device) = (values.dims(), values.device());
-                let mut values: Vec<f32> = values.into_data().iter::<f32>().collect();
-                let count = values.len().max(1) as f64;
-                let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
-                let variance = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / count;
-                let deviation = (noise * variance.sqrt()) as f32;
-                for value in &mut values {
-                    let draw: f32 = StandardNormal.sample(&mut rng);
-                    *value += deviation * draw;
-                }
-                Tensor::from_data(TensorData::new(values, shape), &device)
-            })
+    let mut trained = Trained::default();
+    model.decoder.clone().train().visit(&mut trained);
+    model.with_decoder(model.decoder.clone().map(&mut Perturb { noise, seed, trained: trained.0 }))
+}
+
+/// The identities of the parameters that aren't frozen.
+#[derive(Default)]
+struct Trained(BTreeSet<u64>);
+
+impl ModuleVisitor for Trained {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if param.val().is_require_grad() {
+            self.0.insert(param.id.val());
         }
     }
-    let decoder = model.decoder.clone().map(&mut Perturb { noise, seed });
-    model.with_decoder(decoder)
+}
+
+struct Perturb {
+    noise: f64,
+    seed: u64,
+    trained: BTreeSet<u64>,
+}
+
+impl ModuleMapper for Perturb {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if !self.trained.contains(&param.id.val()) {
+            return param;
+        }
+        let mut rng = random::stream(self.seed, &format!("noise on parameter {}", param.id.val()));
+        let noise = self.noise;
+        param.map(|values| {
+            let (shape, device) = (values.dims(), values.device());
+            let mut values: Vec<f32> = values.into_data().iter::<f32>().collect();
+            let count = values.len().max(1) as f64;
+            let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
+            let variance = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / count;
+            let deviation = (noise * variance.sqrt()) as f32;
+            for value in &mut values {
+                let draw: f32 = StandardNormal.sample(&mut rng);
+                *value += deviation * draw;
+            }
+            Tensor::from_data(TensorData::new(values, shape), &device)
+        })
+    }
 }
 
 /// Gives the parameters of a copy identities of their own, so that one optimiser keeps all copies apart. Copy 0 keeps

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor};
-use inerd_lm::{Config, Gpt2Config, LanguageModel};
+use inerd_lm::{Config, FalconConfig, Gpt2Config, GptNeoXConfig, LanguageModel, LlamaConfig, LoraConfig};
 use inerd_training::{
     Candidate, CoRegularization, Example, Flow, Hooks, Labelled, Loss, Marked, Markers, PlMarker, Schedule, Settings,
     Step, Trained, classify_spans, divergence, perturbed, span_logits, train,
@@ -17,9 +17,20 @@ fn model(seed: u64) -> LanguageModel {
     LanguageModel::random(Config::Gpt2(Gpt2Config::new(40, 24, 32, 2, 4)), seed, &Device::flex()).unwrap()
 }
 
-/// A model with weights so large that every influence shows.
-fn sharp(seed: u64) -> LanguageModel {
-    perturbed(&model(seed), 10.0, seed)
+/// One model of each family, with weights so large that every influence shows. Rotary positions and learnt ones, shared
+/// key-value heads and heads of their own, a sliding window.
+fn sharp(seed: u64) -> Vec<(&'static str, LanguageModel)> {
+    let llama = LlamaConfig { num_key_value_heads: Some(2), ..LlamaConfig::new(40, 24, 32, 2, 4) };
+    let windowed = LlamaConfig { sliding_window: Some(5), ..llama.clone() };
+    let families = [
+        ("gpt2", Config::Gpt2(Gpt2Config::new(40, 24, 32, 2, 4))),
+        ("llama", Config::Llama(llama)),
+        ("mistral", Config::Mistral(windowed)),
+        ("gpt-neox", Config::GptNeoX(GptNeoXConfig::new(40, 24, 32, 2, 4))),
+        ("falcon", Config::Falcon(FalconConfig::new(40, 24, 32, 2, 4))),
+    ];
+    let sharp = |config| perturbed(&LanguageModel::random(config, seed, &Device::flex()).unwrap(), 10.0, seed);
+    families.map(|(name, config)| (name, sharp(config))).into()
 }
 
 fn markers(pairs: usize) -> Markers {
@@ -109,7 +120,13 @@ fn marked<'a>(ids: &'a [Vec<u32>], spans: &[Vec<Candidate>]) -> Vec<Marked<'a>> 
 
 #[test]
 fn many_pairs_in_one_pass_give_the_logits_of_one_pair_at_a_time() {
-    let (device, model) = (Device::flex(), sharp(3));
+    for (family, model) in sharp(3) {
+        packed_as_alone(family, &model);
+    }
+}
+
+fn packed_as_alone(family: &str, model: &LanguageModel) {
+    let device = Device::flex();
     let (ids, spans) = texts();
     let markers = markers(256);
     let packed = values(span_logits(&model.decoder, &markers, &marked(&ids, &spans), None, &device));
@@ -121,13 +138,13 @@ fn many_pairs_in_one_pass_give_the_logits_of_one_pair_at_a_time() {
         one_by_one.flat_map(|pair| values(span_logits(&model.decoder, &markers, &[pair], None, &device))).collect();
     assert_eq!(packed.len(), alone.len());
     let spread = alone.iter().copied().fold(0.0, f64::max) - alone.iter().copied().fold(0.0, f64::min);
-    assert!(spread > 1.0, "a model that says the same everywhere would pass");
+    assert!(spread > 1.0, "{family}: a model that says the same everywhere would pass");
     for (a, b) in packed.iter().zip(&alone) {
-        assert!((a - b).abs() < 1e-4, "{a} packed, {b} alone");
+        assert!((a - b).abs() < 1e-4, "{family}: {a} packed, {b} alone");
     }
     // The same as probabilities, in passes of three pairs.
     let markers = Markers { pairs: 3, ..markers };
-    let probabilities = classify_spans(&model, &markers, &marked(&ids, &spans), &device);
+    let probabilities = classify_spans(model, &markers, &marked(&ids, &spans), &device);
     assert!(probabilities.iter().zip(&spans).all(|(found, spans)| found.len() == spans.len()));
     for (found, logits) in probabilities.iter().flatten().zip(alone.chunks_exact(4)) {
         let total: f64 = logits.iter().map(|x| x.exp()).sum();
@@ -139,7 +156,14 @@ fn many_pairs_in_one_pass_give_the_logits_of_one_pair_at_a_time() {
 
 #[test]
 fn a_change_moves_exactly_the_logits_that_may_see_it() {
-    let (device, model) = (Device::flex(), sharp(4));
+    // A window hides what is far away.
+    for (family, model) in sharp(4).into_iter().filter(|(family, _)| *family != "mistral") {
+        change_moves_what_sees_it(family, &model);
+    }
+}
+
+fn change_moves_what_sees_it(family: &str, model: &LanguageModel) {
+    let device = Device::flex();
     let (ids, spans) = texts();
     let markers = markers(256);
     let logits = |ids: &[Vec<u32>], spans: &[Vec<Candidate>]| -> Vec<Vec<f64>> {
@@ -159,7 +183,7 @@ fn a_change_moves_exactly_the_logits_that_may_see_it() {
             let mut other = ids.clone();
             other[text][token] = 29;
             let own: Vec<(usize, usize)> = (0..spans[text].len()).map(|pair| (text, pair)).collect();
-            assert_eq!(moved(&logits(&other, &spans)), own, "token {token} of text {text}");
+            assert_eq!(moved(&logits(&other, &spans)), own, "{family}: token {token} of text {text}");
         }
         // A pair that moves is seen by itself alone.
         for pair in 0..spans[text].len() {
@@ -167,7 +191,7 @@ fn a_change_moves_exactly_the_logits_that_may_see_it() {
             let Candidate { first, last } = other[text][pair];
             other[text][pair] = Candidate { first, last: if last > first { first } else { ids[text].len() - 1 } };
             if other[text][pair] != spans[text][pair] {
-                assert_eq!(moved(&logits(&ids, &other)), [(text, pair)]);
+                assert_eq!(moved(&logits(&ids, &other)), [(text, pair)], "{family}");
             }
         }
     }
@@ -176,7 +200,7 @@ fn a_change_moves_exactly_the_logits_that_may_see_it() {
     let after = values(span_logits(&model.decoder, &turned, &marked(&ids, &spans), None, &device));
     let long = owner.iter().copied().filter(|&(text, pair)| spans[text][pair].first < spans[text][pair].last);
     let after: Vec<Vec<f64>> = after.chunks_exact(4).map(<[f64]>::to_vec).collect();
-    assert_eq!(moved(&after), long.collect::<Vec<_>>());
+    assert_eq!(moved(&after), long.collect::<Vec<_>>(), "{family}");
 }
 
 /// Sentences whose third token decides the answer and the class of the span in front of it.
@@ -247,17 +271,31 @@ impl Hooks for Quiet {
 }
 
 fn run(dir: &Path, settings: &Settings, stop_after: usize) -> (Trained, Vec<Step>) {
-    let mut hooks = Quiet { stop_after, steps: Vec::new() };
     let copies = if settings.co_regularization.is_some() { vec![model(1), model(2)] } else { vec![model(1)] };
+    run_with(copies, dir, settings, stop_after)
+}
+
+fn run_with(copies: Vec<LanguageModel>, dir: &Path, settings: &Settings, stop_after: usize) -> (Trained, Vec<Step>) {
+    let mut hooks = Quiet { stop_after, steps: Vec::new() };
     let trained = train(copies, &examples(40), settings, &Device::flex(), dir, &mut hooks).unwrap();
     (trained, hooks.steps)
 }
 
 fn weights(trained: &Trained) -> Vec<u8> {
     let Trained::Finished { model, .. } = trained else { panic!("not finished") };
+    stored(model)
+}
+
+/// What is trained of a model: all weights, or the adapter's.
+fn stored(model: &LanguageModel) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     model.save(dir.path()).unwrap();
-    std::fs::read(dir.path().join("model.safetensors")).unwrap()
+    let mut files = ["model.safetensors", "adapter_model.safetensors"].iter().map(|name| dir.path().join(name));
+    std::fs::read(files.find(|path| path.exists()).unwrap()).unwrap()
+}
+
+fn lora() -> LoraConfig {
+    LoraConfig { rank: 2, alpha: 4.0, dropout: 0.1, rslora: false, targets: None, trained_tokens: MARKERS.to_vec() }
 }
 
 #[test]
@@ -283,6 +321,33 @@ fn each_technique_and_both_learn_and_resume_bit_for_bit() {
             let (resumed, after) = run(dir.path(), &settings, usize::MAX);
             assert_eq!([before, after].concat(), steps, "{what}, stopped after {stop}");
             assert!(weights(&resumed) == weights(&trained), "{what}: other weights when stopped after step {stop}");
+        }
+    }
+}
+
+#[test]
+fn several_adapters_learn_on_one_frozen_base_and_resume_bit_for_bit() {
+    let settings = Settings { learning_rate: 3e-2, ..settings(Loss::Allowed, true, true) };
+    let config = Config::Llama(LlamaConfig::new(40, 24, 32, 2, 4));
+    let base = LanguageModel::random(config, 1, &Device::flex()).unwrap();
+    // Adapters of their own, and copies of one that is trained already and goes on, under one name.
+    let fresh = ["one", "two", "three"].iter().zip(1..);
+    let fresh: Vec<LanguageModel> = fresh.map(|(name, seed)| base.with_adapter(&lora(), name, seed).unwrap()).collect();
+    let gone_on = vec![fresh[0].clone(), perturbed(&fresh[0], 0.05, 9), perturbed(&fresh[0], 0.05, 10)];
+    for copies in [fresh, gone_on] {
+        let dir = tempfile::tempdir().unwrap();
+        let (trained, steps) = run_with(copies.clone(), dir.path(), &settings, usize::MAX);
+        let (first, last) = (steps[0], steps[steps.len() - 1]);
+        assert!(last.loss < 0.9 * first.loss, "{first:?} … {last:?}");
+        assert!(steps.iter().skip(1).all(|step| step.divergence.is_some_and(|divergence| divergence > 0.0)));
+        let Trained::Finished { model, .. } = &trained else { panic!("not finished") };
+        assert!(stored(&model.clone().merged()) != stored(&copies[0].clone().merged()));
+        for stop in [1, 13] {
+            let dir = tempfile::tempdir().unwrap();
+            let (_, before) = run_with(copies.clone(), dir.path(), &settings, stop);
+            let (resumed, after) = run_with(copies.clone(), dir.path(), &settings, usize::MAX);
+            assert_eq!([before, after].concat(), steps, "stopped after {stop}");
+            assert!(weights(&resumed) == weights(&trained), "other weights when stopped after step {stop}");
         }
     }
 }
@@ -329,4 +394,14 @@ fn noise_makes_copies_that_begin_elsewhere() {
     assert_ne!(one, none);
     assert_eq!(one, again);
     assert_ne!(one, other);
+    // Only what is trained gets any.
+    let adapted = model.with_adapter(&lora(), "one", 1).unwrap();
+    let noisy = perturbed(&adapted, 0.1, 1);
+    assert!(stored(&noisy) != stored(&adapted));
+    let without = |model: &LanguageModel| {
+        let dir = tempfile::tempdir().unwrap();
+        adapted.save(dir.path()).unwrap();
+        stored(&model.restored(dir.path()).unwrap().merged())
+    };
+    assert!(without(&noisy) == without(&adapted), "the frozen base has changed");
 }

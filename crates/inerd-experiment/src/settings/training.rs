@@ -98,8 +98,9 @@ settings! {
         alpha: f64 = 1.0, [.range(0.0, 1e6)];
         /// Share of the steps before the agreement loss begins.
         warmup: f64 = 0.1, [.range(0.0, 1.0)];
-        /// Noise on the first weights of every copy but copy 0, as a share of each matrix's standard deviation. For full
-        /// weights that are trained already and would begin equal; adapters and models from scratch differ by their draws.
+        /// Noise on the first weights of every copy but copy 0, as a share of each matrix's standard deviation. For what is
+        /// trained already and would begin equal: full weights, or an adapter that goes on. Fresh adapters and models from
+        /// scratch differ by their draws.
         noise: f64 = 0.05, [.range(0.0, 10.0)];
     }
 

@@ -93,6 +93,19 @@ fn copies_that_would_stay_equal_are_refused() {
     ] {
         assert_eq!(found(fine), [""; 0], "{fine}");
     }
+    // An adapter that goes on with the one before begins equal, too; one of another shape is drawn anew.
+    let adapters = |coarse: &str, fine: &str| {
+        let stage = |lora: &str| format!("lora = {{ mode = \"on\", {lora} }}");
+        problems(&format!(
+            "data = {{ pool = [\"a\"], target = \"a\" }}\n[coarse]\n{}\n[fine]\n{}\nco_regularization = {{ noise = 0 }}\n",
+            stage(coarse),
+            stage(fine)
+        ))
+    };
+    let said = adapters("rank = 4, dropout = 0.1", "rank = 4, dropout = 0");
+    assert!(said.len() == 1 && said[0].starts_with("6:") && said[0].contains("begin equal"), "{said:?}");
+    assert_eq!(adapters("rank = 4, dropout = 0", "rank = 4, dropout = 0.1"), [""; 0]);
+    assert_eq!(adapters("rank = 4", "rank = 8, dropout = 0"), [""; 0]);
     // From scratch the draws differ.
     let scratch = "data = { pool = [\"a\"], target = \"a\" }\ncoarse = { enabled = false }\nfine = { co_regularization = { noise = 0 } }\n";
     assert_eq!(problems(scratch), [""; 0]);

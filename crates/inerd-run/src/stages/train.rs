@@ -157,22 +157,29 @@ fn adapted(
         0 => seed,
         _ => random::stream(seed, &format!("weights of copy {copy}")).next_u64(),
     };
+    // Copies of what is trained already, which differ by noise alone and by their dropout.
+    let of_trained = |model: LanguageModel, dropout: f64| -> Result<Vec<LanguageModel>, Error> {
+        let noise = own.co_regularization.as_ref().map_or(0.0, |co| co.noise);
+        if count > 1 && noise <= 0.0 && dropout <= 0.0 {
+            let reason =
+                "the copies of `co_regularization` begin equal and would stay so: give them `noise`, or dropout";
+            return Err(Error::Unsupported(reason.to_owned()));
+        }
+        let others = (1..count).map(|copy| perturbed(&model, noise, draw(stage.seed, copy))).collect();
+        Ok([vec![model], others].concat())
+    };
     // Separators that are tokens of their own need embeddings.
     let initial = |from: &Weights| -> Result<LanguageModel, Error> {
         let model = initial(job, from, &stage.model, tokenizer)?;
         Ok(if stage.format.special_tokens { model.with_vocabulary(tokenizer.vocab_size()) } else { model })
     };
     if own.lora.mode != LoraMode::On {
-        let mut copies = vec![initial(&stage.weights)?];
-        for copy in 1..count {
-            copies.push(match &stage.weights {
-                Weights::Random(seed) => initial(&Weights::Random(draw(*seed, copy)))?,
-                Weights::Stage(_) | Weights::Model(_) => {
-                    let noise = own.co_regularization.as_ref().map_or(0.0, |co| co.noise);
-                    perturbed(&copies[0], noise, draw(stage.seed, copy))
-                }
-            });
-        }
+        let copies = match &stage.weights {
+            Weights::Random(seed) => {
+                (0..count).map(|copy| initial(&Weights::Random(draw(*seed, copy)))).collect::<Result<_, _>>()?
+            }
+            Weights::Stage(_) | Weights::Model(_) => of_trained(initial(&stage.weights)?, own.dropout)?,
+        };
         return Ok((copies, None));
     }
     let mut trained_tokens: Vec<u32> = Vec::new();
@@ -194,10 +201,9 @@ fn adapted(
     if let Weights::Stage(parent) = &stage.weights {
         let dir = job.parent(*parent)?.path(MODEL);
         if let Some((model, base)) = weights::load_adapter(job.context, &dir)?
-            && model.carries(&lora)?
+            && let Some(model) = model.continued(&lora)?
         {
-            // Copies of an adapter that is trained already differ by their dropout.
-            return Ok((vec![model; count], Some(base)));
+            return Ok((of_trained(model, lora.dropout)?, Some(base)));
         }
     }
     let model = initial(&stage.weights)?;
