@@ -294,7 +294,12 @@ impl Codec {
             Rule::NoRepeat => {
                 let mut all: Vec<&Entity> = entities().collect();
                 all.sort();
-                all.windows(2).all(|pair| pair[0] != pair[1])
+                let differ = all.windows(2).all(|pair| pair[0] != pair[1]);
+                let text = Text { text: sentence.text.as_str().into(), units: units.clone() };
+                let alike = |e: &Entity| {
+                    all.iter().filter(|o| o.kind == e.kind && sentence.surface(o) == sentence.surface(e)).count()
+                };
+                differ && (inline || all.iter().all(|e| alike(e) <= text.held(sentence.surface(e), false)))
             }
             Rule::MaxSpan => {
                 let text = Text { text: sentence.text.as_str().into(), units: units.clone() };
