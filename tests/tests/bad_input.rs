@@ -35,6 +35,12 @@ fn an_unknown_command_and_a_missing_file_are_usage_errors() {
 }
 
 #[test]
+fn a_reader_that_has_enough_is_no_error() {
+    let ended = Lab::new(TINY).run_unread(&["plan", "experiment.toml"]).expect(0, &[]);
+    assert!(!ended.said().contains("panicked"), "{}", ended.said());
+}
+
+#[test]
 fn a_dataset_that_is_not_at_hand_is_told_before_anything_is_trained() {
     let lab = Lab::new(&TINY.replace("synth-news", "wnut17"));
     refused(&lab, &["run", "experiment.toml"], 3, &["wnut17", "--data-dir", "INERD_DATA", "https://"]);

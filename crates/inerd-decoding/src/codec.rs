@@ -130,9 +130,11 @@ impl Codec {
     pub fn answer(&self, sentence: &Sentence) -> Vec<u32> {
         let units = words::units(&sentence.text);
         let prompt = self.speller.tokenizer().encode(&sentence.text);
-        let spans = SpanIndex::new(Chain::of_tokens(self.source(&sentence.text, &units, false), &prompt), None);
+        let inline = self.grammar.layout == Layout::Inline;
+        // An entity that begins or ends inside a word is spelled as the sentence's tokens have it, where they can.
+        let spans = SpanIndex::new(Chain::of_tokens(self.source(&sentence.text, &units, !inline), &prompt), None);
         let mut ids = Vec::new();
-        if self.grammar.layout == Layout::Inline {
+        if inline {
             self.write_inline(sentence, &units, &spans.with_words(), &mut ids);
         } else {
             for entity in self.ordered(sentence) {
@@ -307,7 +309,12 @@ impl Codec {
             Rule::NoRepeat => {
                 let mut all: Vec<&Entity> = entities().collect();
                 all.sort();
-                all.windows(2).all(|pair| pair[0] != pair[1])
+                let differ = all.windows(2).all(|pair| pair[0] != pair[1]);
+                let text = Text { text: sentence.text.as_str().into(), units: units.clone() };
+                let alike = |e: &Entity| {
+                    all.iter().filter(|o| o.kind == e.kind && sentence.surface(o) == sentence.surface(e)).count()
+                };
+                differ && (inline || all.iter().all(|e| alike(e) <= text.held(sentence.surface(e), false)))
             }
             Rule::MaxSpan => {
                 let text = Text { text: sentence.text.as_str().into(), units: units.clone() };

@@ -32,10 +32,12 @@ impl Text {
         (to - from.min(to)) as u32
     }
 
-    /// How often the sentence holds this piece (as whole words, where `whole`).
-    fn count(&self, piece: &str, whole: bool) -> usize {
-        let spans = words::occurrences(&self.text, piece).into_iter();
-        spans.filter(|s| !whole || words::is_whole(&self.units, s.start, s.end)).count()
+    /// How often the sentence holds this piece, as answers are read back: as whole words, and inside words only where it
+    /// is no whole word anywhere (and never, where only whole words count).
+    pub(crate) fn held(&self, piece: &str, only_whole: bool) -> usize {
+        let spans = words::occurrences(&self.text, piece);
+        let whole = spans.iter().filter(|s| words::is_whole(&self.units, s.start, s.end)).count();
+        if only_whole || whole > 0 { whole } else { spans.len() }
     }
 }
 
@@ -73,7 +75,7 @@ impl Limits<'_> {
         if same().next().is_none() {
             return false;
         }
-        let held = self.text.count(piece, self.rules.contains(Rule::WordBoundary));
+        let held = self.text.held(piece, self.rules.contains(Rule::WordBoundary));
         match self.kind {
             Some(kind) => same().filter(|t| t.kind == kind).count() >= held,
             // The type comes later: the content is used up when every type has used it up.

@@ -102,7 +102,7 @@ impl Rule {
             rule: Rule::NoRepeat,
             name: "no-repeat",
             forbids: "the same type and content more often than the sentence holds the content",
-            claims: "all that differ in type or place",
+            claims: "all that differ in type or place; inside words only contents that are no whole word of the sentence",
             needs: &[Rule::Span, Rule::Types],
         },
         RuleDoc {

@@ -1,6 +1,7 @@
 //! The only module that prints. Data go to stdout, talk goes to stderr.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where printing is done")]
+#![expect(clippy::print_stderr, reason = "this is where printing is done")]
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
@@ -79,9 +80,9 @@ impl Output {
     /// The result: `human` for people, `value` as JSON for programs.
     pub(crate) fn result(&mut self, human: &str, value: &impl Serialize) {
         match self.format {
-            Format::Human => println!("{}", human.trim_end()),
+            Format::Human => write(&format!("{}\n", human.trim_end())),
             Format::Json => match serde_json::to_string_pretty(value) {
-                Ok(json) => println!("{json}"),
+                Ok(json) => write(&format!("{json}\n")),
                 Err(error) => eprintln!("inerd: the result can't be written as JSON: {error}"),
             },
         }
@@ -90,7 +91,7 @@ impl Output {
     /// Data that are text already, whoever reads them.
     #[expect(clippy::unused_self, reason = "printing goes through the one who prints")]
     pub(crate) fn data(&mut self, text: &str) {
-        print!("{text}");
+        write(text);
     }
 
     /// Something said along the way; programs don't get it.
@@ -145,6 +146,16 @@ pub(crate) fn when(time_ms: u64) -> String {
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
+}
+
+/// Writes data to stdout. A reader that has enough (`inerd … | head`) may close it; anything else that fails is said.
+fn write(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        eprintln!("inerd: the result can't be written: {error}");
+    }
 }
 
 /// A line said on stderr from within a progress display.

@@ -86,6 +86,14 @@ impl Lab {
         self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
+    /// A run whose reader closes stdout before anything is written.
+    pub(crate) fn run_unread(&self, arguments: &[&str]) -> Ended {
+        let mut command = self.command(arguments);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        Ended(child.wait_with_output().unwrap())
+    }
+
     /// Contents of all files of one name in the store, by artefact.
     pub(crate) fn stored(&self, name: &str) -> BTreeMap<String, Vec<u8>> {
         let (mut found, objects) = (BTreeMap::new(), self.path("store/objects"));

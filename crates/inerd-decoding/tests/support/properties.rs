@@ -276,9 +276,12 @@ impl<'a> Reference<'a> {
         let alike = || self.records.iter().filter(|r| r.kind == record.kind && text[r.start..r.end] == *surface);
         let words = self.words.iter().filter(|w| record.start < w.1 && w.0 < record.end).count();
         let same = done.iter().filter(|(kind, s, e)| *kind == record.kind && text[*s..*e] == *surface).count();
+        // Read back, a surface stands inside a word only where it is no whole word anywhere.
+        let whole = |r: &&Record| self.words.iter().any(|w| w.0 == r.start) && self.words.iter().any(|w| w.1 == r.end);
+        let held = Some(alike().filter(whole).count()).filter(|&n| n > 0).unwrap_or_else(|| alike().count());
         let refused = rules.max_entities().is_some_and(|most| done.len() >= most as usize)
             || rules.max_span().is_some_and(|most| words > most as usize)
-            || (rules.contains(Rule::NoRepeat) && same >= alike().count());
+            || (rules.contains(Rule::NoRepeat) && same >= held);
         let written_alike = alike().filter(|r| r.parts == record.parts && !refused);
         written_alike.map(|r| (r.start, r.end)).find(|&(start, end)| {
             let ordered = !rules.contains(Rule::Ordered) || done.last().is_none_or(|&(_, s, _)| start >= s);
